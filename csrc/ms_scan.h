@@ -1,0 +1,74 @@
+/* ms_scan.h: find the end of a line.
+ *
+ * Contract: pure functions over (p, n); never read outside p[0..n); no state, no allocation, no Python.
+ * Cost: one pass, 16 bytes per step with SSE2 or NEON; the scalar kernel is always compiled and gives the same
+ * answer (tests/c/test_kernels.c holds both together). Define MS_SCAN_SCALAR to force it.
+ * Lines end at CR, LF or CRLF and at nothing else. Source: WHATWG HTML 9.2.5 (end-of-line).
+ */
+#ifndef MS_SCAN_H
+#define MS_SCAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(MS_SCAN_SCALAR)
+#elif defined(__SSE2__) || defined(_M_X64)
+#  define MS_SCAN_SSE2 1
+#  include <emmintrin.h>
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#  define MS_SCAN_NEON 1
+#  include <arm_neon.h>
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#  include <intrin.h>
+static inline unsigned ms_ctz64(uint64_t x) {
+    unsigned long i;
+    _BitScanForward64(&i, x);
+    return (unsigned)i;
+}
+#else
+static inline unsigned ms_ctz64(uint64_t x) { return (unsigned)__builtin_ctzll(x); }
+#endif
+
+/* Index of the first CR or LF in p[i..n), or n. */
+static inline size_t ms_scan_eol_scalar(const char *p, size_t n, size_t i) {
+    while (i < n && p[i] != '\n' && p[i] != '\r') i++;
+    return i;
+}
+
+#if defined(MS_SCAN_SSE2)
+
+static inline size_t ms_scan_eol(const char *p, size_t n) {
+    const __m128i lf = _mm_set1_epi8('\n'), cr = _mm_set1_epi8('\r');
+    size_t i = 0;
+    for (; n - i >= 16; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        __m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, lf), _mm_cmpeq_epi8(v, cr));
+        unsigned mask = (unsigned)_mm_movemask_epi8(hit);
+        if (mask) return i + ms_ctz64(mask);
+    }
+    return ms_scan_eol_scalar(p, n, i);
+}
+
+#elif defined(MS_SCAN_NEON)
+
+static inline size_t ms_scan_eol(const char *p, size_t n) {
+    const uint8x16_t lf = vdupq_n_u8('\n'), cr = vdupq_n_u8('\r');
+    size_t i = 0;
+    for (; n - i >= 16; i += 16) {
+        uint8x16_t v = vld1q_u8((const uint8_t *)(p + i));
+        uint8x16_t hit = vorrq_u8(vceqq_u8(v, lf), vceqq_u8(v, cr));
+        /* NEON has no movemask: narrowing by 4 bits leaves one nibble for each byte. */
+        uint64_t mask = vget_lane_u64(vreinterpret_u64_u8(vshrn_n_u16(vreinterpretq_u16_u8(hit), 4)), 0);
+        if (mask) return i + (ms_ctz64(mask) >> 2);
+    }
+    return ms_scan_eol_scalar(p, n, i);
+}
+
+#else
+
+static inline size_t ms_scan_eol(const char *p, size_t n) { return ms_scan_eol_scalar(p, n, 0); }
+
+#endif
+#endif
