@@ -1,0 +1,19 @@
+"""Floor 1: compiled sans-IO parsers. Bytes in, messages or values out; no I/O, no callbacks.
+
+Each follows the same contract: `feed(data) -> list`, `close() -> list`, `reset()`. There is no pure Python version, so
+that no installation is slow in silence: `tests/reference/` has one, for tests only.
+"""
+
+try:
+    from millstream.core._ndjson import NDJSONParser
+    from millstream.core._sse import MAX_RETRY_MS, SSEMessage, SSEParser
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("millstream.core."):
+        raise  # a dependency is missing, which another build would not cure
+    raise ImportError(
+        f"millstream's compiled module {error.name} is missing. Installed from PyPI: "
+        "`pip install --force-reinstall millstream`; in a checkout: `make build`.",
+        name=error.name,
+    ) from error
+
+__all__ = ["MAX_RETRY_MS", "NDJSONParser", "SSEMessage", "SSEParser"]

@@ -98,7 +98,7 @@ cdef class SSEMessage:
 
     def __repr__(self):
         shown = self.data if len(self.data) <= REPR_CHARS else self.data[:REPR_CHARS - 1] + "…"
-        parts = [f"event={self.event!r}", f"data={shown!r}"]
+        parts = [f"event={self.event[:REPR_CHARS]!r}", f"data={shown!r}"]
         if self.id:
             parts.append(f"id={self.id[:REPR_CHARS]!r}")
         if self.retry is not None:

@@ -1,0 +1,118 @@
+"""Wire formats: bytes <-> typed events. Synchronous, no I/O: usable from any framework, thread or test.
+
+Add a protocol: one file beside this one, one line in `DECODERS` (and `ENCODERS`), captures with golden events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from millstream.errors import UnknownProtocol
+from millstream.events import Error, Event
+from millstream.protocols._base import Bytes, Decoder, Encoder, NDJSONDecoder, SSEDecoder
+from millstream.protocols._errors import provider_error
+from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
+from millstream.protocols.native import NativeDecoder, NativeEncoder, NativeLinesDecoder, NativeLinesEncoder
+from millstream.protocols.ollama import OllamaChatDecoder, OllamaGenerateDecoder
+from millstream.protocols.openai_chat import OpenAIChatDecoder
+
+__all__ = [
+    "Bytes",
+    "Decoder",
+    "Encoder",
+    "NDJSONDecoder",
+    "SSEDecoder",
+    "decoder",
+    "decoder_names",
+    "encoder",
+    "encoder_names",
+    "iter_events",
+    "provider_error",
+]
+
+T = TypeVar("T")
+
+DECODERS: dict[str, type[Decoder]] = {
+    cls.name: cls
+    for cls in (
+        AnthropicMessagesDecoder,
+        NativeDecoder,
+        NativeLinesDecoder,
+        OllamaChatDecoder,
+        OllamaGenerateDecoder,
+        OpenAIChatDecoder,
+    )
+}
+
+ENCODERS: dict[str, type[Encoder]] = {cls.name: cls for cls in (NativeEncoder, NativeLinesEncoder)}
+
+ALIASES = {
+    "anthropic": "anthropic-messages",
+    "ollama": "ollama-chat",
+    "openai": "openai-chat",
+}
+
+
+def decoder(protocol: str, **options: Any) -> Decoder:
+    """Make a decoder for one response.
+
+    Args:
+        protocol: a name of `decoder_names()` or an alias such as "openai".
+        options: `limits`, `provider`; see `Decoder`.
+    Raises: UnknownProtocol: the message lists the known names.
+    """
+    return _find(DECODERS, "decoder", protocol)(**options)
+
+
+def encoder(protocol: str, **options: Any) -> Encoder:
+    """Make an encoder for one response. Args and Raises as for `decoder`."""
+    return _find(ENCODERS, "encoder", protocol)(**options)
+
+
+def decoder_names() -> list[str]:
+    """Names of all protocols that can be read, sorted."""
+    return sorted(DECODERS)
+
+
+def encoder_names() -> list[str]:
+    """Names of all protocols that can be written, sorted."""
+    return sorted(ENCODERS)
+
+
+def _find(table: Mapping[str, type[T]], kind: str, protocol: str) -> type[T]:
+    found = table.get(ALIASES.get(protocol, protocol))
+    if found is None:
+        raise UnknownProtocol(f"no {kind} for protocol {protocol!r}; known are: {', '.join(sorted(table))}")
+    return found
+
+
+def iter_events(chunks: Iterable[Bytes], protocol: str, **options: Any) -> Iterator[Event]:
+    """Decode any iterable of bytes, for scripts and threads: the synchronous twin of `millstream.stream`.
+
+    Args:
+        chunks: pieces of the body, such as `response.iter_bytes()` or an open file.
+        protocol: as for `decoder`.
+    Yields: events, `Start` first.
+    Raises: UnknownProtocol at the call. After a fatal `Error` event and `Finish`: the error that it carries. Whatever
+        `chunks` raises, unchanged.
+    """
+    return _iter_events(chunks, decoder(protocol, **options))
+
+
+def _iter_events(chunks: Iterable[Bytes], source: Decoder) -> Iterator[Event]:
+    failure = None
+    for data in _with_end(chunks):
+        for event in source.close() if data is None else source.feed(data):
+            if isinstance(event, Error) and event.fatal:
+                failure = event.error
+            yield event
+        if source.ended:
+            break
+    if failure is not None:
+        raise failure
+
+
+def _with_end(chunks: Iterable[Bytes]) -> Iterator[Bytes | None]:
+    yield from chunks
+    yield None

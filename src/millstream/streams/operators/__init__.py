@@ -1,0 +1,1 @@
+"""Operators, one file each; `Stream` has a method for each of them."""

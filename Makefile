@@ -1,0 +1,63 @@
+# One word per task. Everything happens in .venv/, set up on the first use; PYTHON chooses the interpreter for it.
+# Stamps: .venv/.installed (runtime), .venv/.dev (tools), .venv/.built (extensions as new as their sources).
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+CYTHON := $(wildcard src/millstream/core/*.pyx src/millstream/core/*.pxd)
+SOURCES := $(wildcard csrc/*.h) $(CYTHON) setup.py
+
+.PHONY: help build demo test lint bench clean
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: $(VENV)/.built ## Compile the extensions
+
+demo: $(VENV)/.built ## Run the demo (options in ARGS="...")
+	@$(VENV)/bin/millstream demo $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.built ## Run the tests (options in ARGS="...")
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/cython-lint $(CYTHON)
+
+bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write bench/RESULTS.md
+	@$(PY) -m pytest bench/bench_core.py $(ARGS)
+	@$(PY) -m bench.report
+
+clean: ## Remove .venv and everything built
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f src/millstream/core/*.so
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'millstream needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig, venv, ensurepip; os.stat(sysconfig.get_path("include") + "/Python.h")' \
+	  2>/dev/null && { command -v gcc || command -v clang; } >/dev/null || \
+	  { echo 'Missing: venv, Python.h or a C compiler. On Debian and Ubuntu:' >&2; \
+	    echo '    sudo apt-get install python3-venv python3-dev gcc' >&2; exit 1; }
+	@echo 'Setting up $(VENV) (once)' >&2
+	@$(PYTHON) -m venv $(VENV)
+
+# The editable install compiles too, so .built has work only when sources changed after it.
+$(VENV)/.installed: pyproject.toml setup.py | $(PY)
+	@$(PIP) --upgrade pip
+	@$(PIP) --group build
+	@$(PIP) --no-build-isolation --editable '.[cli]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	@$(PIP) --group dev
+	@touch $@
+
+$(VENV)/.built: $(SOURCES) $(VENV)/.installed
+	@$(if $(filter %.installed,$?),,$(PY) setup.py --quiet build_ext --inplace)
+	@touch $@

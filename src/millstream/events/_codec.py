@@ -1,0 +1,126 @@
+"""Events as JSON: the native wire form `millstream.events.v1`.
+
+One JSON object per event, tagged by `type`, defaults left out, bytes in base64. What only this process can hold does
+not travel: `ObjectDelta.object`, and of an exception its cause, its `partial` and its `body`.
+Cost: one msgspec pass each way.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Union
+
+import msgspec
+from msgspec.structs import replace
+
+from millstream.errors import LimitExceeded, ProtocolError, StreamError
+from millstream.events.app import Data, File, Raw
+from millstream.events.error import Error
+from millstream.events.lifecycle import Finish, Handoff, Start, StepFinish, StepStart
+from millstream.events.objects import ObjectDelta
+from millstream.events.safety import Safety
+from millstream.events.sources import Citations
+from millstream.events.text import ReasoningDelta, TextDelta
+from millstream.events.tools import ToolCall, ToolCallDelta, ToolResult
+from millstream.events.usage import Usage
+
+__all__ = ["Event", "decode_event", "encode_event"]
+
+Event = Union[  # noqa: UP007  (X | Y would evaluate Data[Any] | ... each time a checker resolves it)
+    Start,
+    TextDelta,
+    ReasoningDelta,
+    ObjectDelta,
+    ToolCallDelta,
+    ToolCall,
+    ToolResult,
+    Citations,
+    Safety,
+    Usage,
+    Error,
+    Finish,
+    Handoff,
+    Data[Any],
+    StepStart,
+    StepFinish,
+    File,
+    Raw,
+]
+"""Any event. What decoders give and encoders take."""
+
+# The facts of an exception that travel, besides its kind and message.
+ERROR_FACTS = (
+    "retryable",
+    "retry_after",
+    "provider",
+    "offset",
+    "reason",
+    "snippet",
+    "line",
+    "option",
+    "limit",
+    "content_type",
+    "status",
+    "code",
+    "request_id",
+)
+
+
+def encode_event(event: Event) -> bytes:
+    """Encode one event as a JSON object on one line, without a line end.
+
+    Raises: TypeError: a payload of the application is not encodable as JSON. ValueError: a lone surrogate in a text.
+    """
+    if type(event) is ObjectDelta and event.object is not None:
+        event = replace(event, object=None)
+    return _encoder.encode(event)
+
+
+def decode_event(data: bytes | str) -> Event:
+    """Decode what `encode_event` made.
+
+    Raises: ProtocolError: not JSON, or not an event.
+    """
+    try:
+        event: Event = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ProtocolError(f"not a millstream.events.v1 event: {error}", reason="event") from None
+    return event
+
+
+def _subclasses(cls: type[StreamError]) -> dict[str, type[StreamError]]:
+    table = {cls.kind: cls}
+    for sub in cls.__subclasses__():
+        table |= _subclasses(sub)
+    return table
+
+
+def _encode_error(value: Any) -> dict[str, Any]:
+    if not isinstance(value, StreamError):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    facts = {"kind": value.kind, "message": value.message}
+    for name in ERROR_FACTS:
+        fact = getattr(value, name, None)
+        if fact not in (None, "", b""):
+            facts[name] = base64.b64encode(fact).decode() if isinstance(fact, bytes) else fact
+    return facts
+
+
+def _decode_error(kind: type, facts: Any) -> StreamError:
+    """Rebuild the exception. A kind of a later version becomes a plain StreamError and keeps its message."""
+    if kind is not StreamError or not isinstance(facts, dict):
+        raise TypeError(f"no {kind.__name__} can be made of this")
+    cls = _subclasses(StreamError).get(str(facts.get("kind")), StreamError)
+    known = {name: facts[name] for name in ERROR_FACTS if name in facts}
+    if "snippet" in known:
+        known["snippet"] = base64.b64decode(str(known["snippet"]), validate=True)
+    if cls is LimitExceeded:
+        known = {"option": "", "limit": 0} | known
+    try:
+        return cls(str(facts.get("message", "")), **known)
+    except TypeError:
+        return StreamError(str(facts.get("message", "")))
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_error)
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Event, dec_hook=_decode_error)

@@ -1,0 +1,160 @@
+"""Anthropic messages.
+
+Every message says its own type in the JSON; the `event:` line repeats it and is not read. Usage is cumulative: later
+values replace earlier ones. Source: PROTOCOLS.md section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millstream.events import Citation, Citations, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
+from millstream.protocols._base import SSEDecoder
+from millstream.protocols._errors import provider_error
+
+__all__ = ["AnthropicMessagesDecoder"]
+
+
+class AnthropicMessagesDecoder(SSEDecoder):
+    """message_start (content_block_start content_block_delta* content_block_stop)* message_delta message_stop."""
+
+    name = "anthropic-messages"
+    reasons = {
+        "end_turn": FinishReason.STOP,
+        "stop_sequence": FinishReason.STOP,
+        "max_tokens": FinishReason.LENGTH,
+        "model_context_window_exceeded": FinishReason.LENGTH,
+        "tool_use": FinishReason.TOOL_CALLS,
+        "refusal": FinishReason.CONTENT_FILTER,
+        "pause_turn": FinishReason.PAUSE,
+    }
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._raw_usage: dict[str, Any] = {}
+        self._whole_input: dict[int, Any] = {}
+
+    def _object(self, obj: dict[str, Any], message: Any) -> None:
+        match obj.get("type"):
+            case "content_block_delta":
+                self._delta(obj["delta"], obj["index"], message)
+            case "content_block_start":
+                self._block(obj["content_block"], obj["index"], message)
+            case "content_block_stop":
+                self._block_stop(obj["index"])
+            case "message_start":
+                self._message_start(obj["message"])
+            case "message_delta":
+                self._message_delta(obj)
+            case "message_stop":
+                self._end(terminated=True)
+            case "ping":
+                pass
+            case "error":
+                self._fail(provider_error(obj, provider=self.provider))
+            case _:
+                self._raw(message)
+
+    def _message_start(self, start: dict[str, Any]) -> None:
+        # A proxy may splice two messages: what the first one left open will get no more fragments.
+        for call in self._tools.finish(None, cut=True, confirmed=False):
+            self._emit(call)
+        self._whole_input.clear()
+        self._model = start.get("model") or ""
+        self._id = start.get("id") or ""
+        self._begin()
+        self._add_usage(start.get("usage"))
+
+    def _message_delta(self, obj: dict[str, Any]) -> None:
+        delta = obj.get("delta") or {}
+        self._add_usage(obj.get("usage"))
+        details = delta.get("stop_details")
+        if details:
+            note = details.get("explanation") or ""
+            self._emit(Safety(details.get("category") or "refusal", "block", note=note))
+        if delta.get("stop_reason"):
+            self._finish(delta["stop_reason"])
+
+    def _block(self, block: dict[str, Any], index: int, message: Any) -> None:
+        match block.get("type"):
+            case "text":
+                if block.get("text"):
+                    self._emit(TextDelta(block["text"], index))
+            case "thinking":
+                if block.get("thinking") or block.get("signature"):
+                    self._emit(
+                        ReasoningDelta(block.get("thinking") or "", index, signature=block.get("signature") or None)
+                    )
+            case "redacted_thinking":
+                self._emit(ReasoningDelta("", index, encrypted=block.get("data") or ""))
+            case "tool_use":
+                self._emit(self._tools.fragment(index, block["id"], block["name"], None))
+                if block.get("input"):
+                    self._whole_input[index] = block["input"]
+            case _:
+                self._raw(message)
+
+    def _delta(self, delta: dict[str, Any], index: int, message: Any) -> None:
+        match delta.get("type"):
+            case "text_delta":
+                if delta["text"]:
+                    self._emit(TextDelta(_text(delta["text"]), index))
+            case "thinking_delta":
+                if delta["thinking"]:
+                    self._emit(ReasoningDelta(_text(delta["thinking"]), index))
+            case "signature_delta":
+                if delta["signature"]:
+                    self._emit(ReasoningDelta("", index, signature=delta["signature"]))
+            case "input_json_delta" if index in self._tools:
+                if delta["partial_json"]:
+                    self._whole_input.pop(index, None)
+                    self._emit(self._tools.fragment(index, "", "", _text(delta["partial_json"])))
+            case "citations_delta":
+                self._emit(Citations((_citation(delta["citation"]),), index))
+            case _:
+                self._raw(message)
+
+    def _block_stop(self, index: int) -> None:
+        if index in self._whole_input:
+            # A call that came complete in content_block_start (programmatic tool calling).
+            self._emit(self._tools.fragment(index, "", "", self._whole_input.pop(index)))
+        call = self._tools.done(index)
+        if call is not None:
+            self._emit(call)
+
+    def _add_usage(self, usage: dict[str, Any] | None) -> None:
+        if not usage:
+            return
+        self._raw_usage |= {key: value for key, value in usage.items() if value is not None}
+        raw = self._raw_usage
+        given, made = raw.get("input_tokens"), raw.get("output_tokens")
+        total = given + made if given is not None and made is not None else None
+        self._usage = Usage(
+            given,
+            made,
+            total,
+            raw.get("cache_read_input_tokens"),
+            raw.get("cache_creation_input_tokens"),
+            (raw.get("output_tokens_details") or {}).get("thinking_tokens"),
+            dict(raw),
+        )
+
+    def _raw(self, message: Any) -> None:
+        self._emit(Raw(message.data, message.event if message.named else ""))
+
+
+def _citation(raw: dict[str, Any]) -> Citation:
+    return Citation(
+        url=raw.get("url") or "",
+        title=raw.get("title") or raw.get("document_title") or "",
+        source=raw.get("file_id") or raw.get("source") or "",
+        text=raw.get("cited_text") or "",
+        start=raw.get("start_char_index"),
+        end=raw.get("end_char_index"),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, not {type(value).__name__}")
+    return value

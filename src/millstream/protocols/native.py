@@ -1,0 +1,71 @@
+"""`millstream.events.v1`: our own wire, the events themselves as JSON, over SSE or NDJSON.
+
+Encoding then decoding gives the same events; see `events/_codec.py` for the little that does not travel.
+"""
+
+from __future__ import annotations
+
+from millstream.core import NDJSONParser, SSEMessage, SSEParser
+from millstream.events import Event, Finish, Start, decode_event, encode_event
+from millstream.protocols._base import Decoder, Encoder
+
+__all__ = ["NativeDecoder", "NativeEncoder", "NativeLinesDecoder", "NativeLinesEncoder"]
+
+
+class _Native(Decoder):
+    """Events pass through as they are; only what is missing at the ends is added."""
+
+    def _event(self, data: str | bytes) -> None:
+        event = decode_event(data)
+        if isinstance(event, Start):
+            self._begun = True
+        self._emit(event)
+        self.ended = isinstance(event, Finish)
+
+
+class NativeDecoder(_Native):
+    """One event per SSE message."""
+
+    name = "millstream.events.v1"
+    media_types = ("text/event-stream",)
+
+    def _make_parser(self) -> SSEParser:
+        return SSEParser(max_event_bytes=self.limits.max_event_bytes, at_eof="deliver")
+
+    def _message(self, message: SSEMessage) -> None:
+        self._event(message.data)
+
+
+class NativeLinesDecoder(_Native):
+    """One event per line."""
+
+    name = "millstream.events.v1+ndjson"
+    media_types = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+    def _make_parser(self) -> NDJSONParser:
+        return NDJSONParser(decode=False, max_line_bytes=self.limits.max_line_bytes)
+
+    def _message(self, message: bytes) -> None:
+        self._event(message)
+
+
+class NativeEncoder(Encoder):
+    """One SSE message per event."""
+
+    name = "millstream.events.v1"
+    media_type = "text/event-stream; charset=utf-8"
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+
+    def encode(self, event: Event) -> bytes:
+        return b"data: " + encode_event(event) + b"\n\n"
+
+
+class NativeLinesEncoder(Encoder):
+    """One line per event."""
+
+    name = "millstream.events.v1+ndjson"
+    media_type = "application/x-ndjson"
+    headers = NativeEncoder.headers
+
+    def encode(self, event: Event) -> bytes:
+        return encode_event(event) + b"\n"

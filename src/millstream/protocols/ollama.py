@@ -1,0 +1,69 @@
+"""Ollama's own wire: one JSON object per line, `/api/chat` and `/api/generate`.
+
+Tool calls come whole, their arguments as objects. Source: PROTOCOLS.md section 5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millstream.events import FinishReason, ReasoningDelta, TextDelta, Usage
+from millstream.protocols._base import NDJSONDecoder
+from millstream.protocols._errors import provider_error
+
+__all__ = ["OllamaChatDecoder", "OllamaGenerateDecoder"]
+
+
+class OllamaChatDecoder(NDJSONDecoder):
+    """`{"model","message":{"content","thinking"?,"tool_calls"?},"done":false}` ... `{"done":true,"done_reason"}`."""
+
+    name = "ollama-chat"
+    reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._n_calls = 0
+
+    def _object(self, obj: dict[str, Any]) -> None:
+        if obj.get("error"):
+            self._fail(provider_error(obj, provider=self.provider))
+            return
+        self._model = self._model or obj.get("model") or ""
+        self._begin()
+        self._content(obj)
+        if obj.get("done"):
+            self._usage = _usage(obj)
+            self._finish(obj.get("done_reason") or "stop")
+            self._end(terminated=True)
+
+    def _content(self, obj: dict[str, Any]) -> None:
+        said = obj.get("message") or {}
+        self._pieces(said.get("thinking"), said.get("content"))
+        for number, call in enumerate(said.get("tool_calls") or (), self._n_calls):
+            function = call["function"]
+            self._n_calls = number + 1
+            self._emit(self._tools.fragment(number, call.get("id") or "", function["name"], function.get("arguments")))
+
+    def _pieces(self, thinking: str | None, text: str | None) -> None:
+        if thinking:
+            self._emit(ReasoningDelta(thinking))
+        if text:
+            self._emit(TextDelta(text))
+
+
+class OllamaGenerateDecoder(OllamaChatDecoder):
+    """The same with `response` and `thinking` at the top, and no tools."""
+
+    name = "ollama-generate"
+
+    def _content(self, obj: dict[str, Any]) -> None:
+        self._pieces(obj.get("thinking"), obj.get("response"))
+
+
+def _usage(obj: dict[str, Any]) -> Usage | None:
+    """`prompt_eval_count` is missing where the prompt was cached."""
+    given, made = obj.get("prompt_eval_count"), obj.get("eval_count")
+    if given is None and made is None:
+        return None
+    raw = {key: obj[key] for key in obj if key.endswith(("_count", "_duration"))}
+    return Usage(given, made, (given or 0) + (made or 0), raw=raw)

@@ -1,0 +1,160 @@
+"""An HTTP response of httpx2 or httpx as a source: checked first, then decoded.
+
+Known here: status codes, content types, headers. Not known: the client's package; any response with `status_code`,
+`headers`, `aiter_bytes()` and `aclose()` will do. Source: WHATWG HTML 9.2.3 (content type), RFC 9110 10.2.3
+(Retry-After), PROTOCOLS.md section 0 (check the status before parsing as SSE).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, runtime_checkable
+
+from anyio import move_on_after
+from orjson import JSONDecodeError, loads
+
+from millstream.errors import StreamError, UnexpectedContentType
+from millstream.events import Event
+from millstream.protocols import Decoder, provider_error
+from millstream.streams._pull import Puller
+from millstream.streams.sources._transport import transport_error
+from millstream.streams.sources.body import BodySource
+
+__all__ = ["Response", "ResponseSource"]
+
+REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
+
+
+@runtime_checkable
+class Response(Protocol):
+    """What is asked of a response: httpx2's and httpx's have it."""
+
+    status_code: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response headers, found without regard to case."""
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Iterate over the body, content codings undone."""
+
+    async def aclose(self) -> None:
+        """Release the connection."""
+
+
+class ResponseSource(Puller[Event]):
+    """Open a response, refuse what is not a stream of the wire, decode the rest.
+
+    Args:
+        source: a response, or an async context manager that gives one: `client.stream("POST", url, json=...)`.
+        decoder: for its body.
+        require_finish: as for `BodySource`.
+    """
+
+    def __init__(
+        self, source: Response | AbstractAsyncContextManager[Any], decoder: Decoder, *, require_finish: bool = False
+    ) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._require_finish = require_finish
+        self._response: Response | None = None
+        self._body: BodySource | None = None
+
+    async def open(self) -> None:
+        """Get the response and check it.
+
+        Raises: ConnectionFailed, StreamTimeout: no response. ProviderError and its kinds: status not 2xx, or an error
+            body where a stream should be. UnexpectedContentType: anything else that is not this wire.
+        """
+        try:
+            if isinstance(self._source, Response):
+                response = self._source
+            else:
+                response = await self._source.__aenter__()
+            self._response = response
+            await self._check(response)
+        except Exception as error:
+            failure = transport_error(error, self._decoder.provider)
+            if failure is None:
+                raise
+            raise failure from error
+        self._body = BodySource(response.aiter_bytes(), self._decoder, require_finish=self._require_finish)
+
+    async def pull(self) -> list[Event]:
+        """Return the events of the next chunk that completes any."""
+        return [] if self._body is None else await self._body.pull()
+
+    async def aclose(self) -> None:
+        """Close the response; the connection goes back to the pool only if the body was read to its end."""
+        response, self._response = self._response, None
+        if self._body is not None:
+            await self._body.aclose()
+        if isinstance(self._source, Response):
+            await self._source.aclose()
+        elif response is not None:
+            await self._source.__aexit__(None, None, None)
+
+    async def _check(self, response: Response) -> None:
+        content_type = response.headers.get("content-type", "")
+        essence = content_type.partition(";")[0].strip().lower()
+        if 200 <= response.status_code < 300 and (not essence or essence in self._decoder.media_types):
+            return
+        body = await self._error_body(response)
+        raise self._refusal(response, content_type, body)
+
+    def _refusal(self, response: Response, content_type: str, body: bytes) -> StreamError:
+        try:
+            payload = loads(body)
+        except JSONDecodeError:
+            payload = None
+        provider = self._decoder.provider
+        ok = 200 <= response.status_code < 300
+        if ok and not (isinstance(payload, dict) and payload.get("error")):
+            wanted = " or ".join(self._decoder.media_types)
+            return UnexpectedContentType(
+                f"{provider} sent content type {content_type!r}, not {wanted}: is this the right address and protocol?",
+                content_type=content_type,
+                body=body,
+                provider=provider,
+            )
+        headers = response.headers
+        return provider_error(
+            payload,
+            provider=provider,
+            status=None if ok else response.status_code,
+            request_id=next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), ""),
+            retry_after=retry_after(headers),
+            body=body,
+        )
+
+    async def _error_body(self, response: Response) -> bytes:
+        """Read the beginning of the body: bounded in size and in time, and never worth a second error."""
+        limits = self._decoder.limits
+        body = bytearray()
+        with move_on_after(limits.max_error_body_seconds):
+            try:
+                async for chunk in response.aiter_bytes():
+                    body += chunk[: limits.max_error_body_bytes - len(body)]
+                    if len(body) == limits.max_error_body_bytes:
+                        break
+            except Exception as error:
+                if transport_error(error, "") is None:
+                    raise
+        return bytes(body)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait, from `retry-after-ms` or `retry-after` (number or HTTP date); None for nonsense."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        # Only ASCII digits: float() would take "nan", "1e9" and "infinity" from the wire.
+        if value and value.replace(".", "", 1).isascii() and value.replace(".", "", 1).isdigit() and len(value) <= 12:
+            return float(value) * scale
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, date.timestamp() - time.time())

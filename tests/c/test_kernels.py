@@ -1,0 +1,46 @@
+"""Builds test_kernels.c with sanitizers and runs it; each header must also compile alone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+CSRC = HERE.parents[1] / "csrc"
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{CSRC}"]
+SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and a gcc-like compiler")
+
+
+@pytest.fixture(scope="module", params=["gcc", "clang"])
+def compiler(request: pytest.FixtureRequest) -> str:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return request.param
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("defines", [[], ["-DMS_SCAN_SCALAR"]], ids=["simd", "scalar"])
+def test_kernels(compiler: str, defines: list[str], tmp_path: Path) -> None:
+    binary = str(tmp_path / "test_kernels")
+    built = run(compiler, *WARNINGS, *SANITIZERS, *defines, str(HERE / "test_kernels.c"), "-o", binary)
+    assert built.returncode == 0, built.stderr
+    ran = run(binary)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.endswith(" passed, 0 failed\n"), ran.stdout
+    assert int(ran.stdout.split()[0]) > 2**24, "the exhaustive part did not run"
+
+
+@pytest.mark.parametrize("header", sorted(CSRC.glob("*.h")), ids=lambda header: header.name)
+@pytest.mark.parametrize("defines", [[], ["-DMS_SCAN_SCALAR"]], ids=["simd", "scalar"])
+def test_header_alone(compiler: str, header: Path, defines: list[str], tmp_path: Path) -> None:
+    source = tmp_path / "alone.c"
+    source.write_text(f'#include "{header.name}"\n#include "{header.name}"\nint main(void) {{ return 0; }}\n')
+    built = run(compiler, *WARNINGS, "-Wno-unused-function", *defines, "-fsyntax-only", str(source))
+    assert built.returncode == 0, built.stderr
