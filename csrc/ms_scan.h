@@ -1,4 +1,4 @@
-/* ms_scan.h: find the end of a line.
+/* ms_scan.h: find the end of a line; tell whether bytes are all ASCII.
  *
  * Contract: pure functions over (p, n); never read outside p[0..n); no state, no allocation, no Python.
  * Cost: one pass, 16 bytes per step with SSE2 or NEON; the scalar kernel is always compiled and gives the same
@@ -37,7 +37,24 @@ static inline size_t ms_scan_eol_scalar(const char *p, size_t n, size_t i) {
     return i;
 }
 
+/* Whether p[i..n) has no byte above 7F. */
+static inline int ms_scan_is_ascii_scalar(const char *p, size_t n, size_t i) {
+    unsigned char high = 0;
+    for (; i < n; i++) high |= (unsigned char)p[i];
+    return high < 0x80;
+}
+
 #if defined(MS_SCAN_SSE2)
+
+static inline int ms_scan_is_ascii(const char *p, size_t n) {
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(p + i + 16));
+        if (_mm_movemask_epi8(_mm_or_si128(a, b))) return 0;
+    }
+    return ms_scan_is_ascii_scalar(p, n, i);
+}
 
 static inline size_t ms_scan_eol(const char *p, size_t n) {
     const __m128i lf = _mm_set1_epi8('\n'), cr = _mm_set1_epi8('\r');
@@ -52,6 +69,13 @@ static inline size_t ms_scan_eol(const char *p, size_t n) {
 }
 
 #elif defined(MS_SCAN_NEON)
+
+static inline int ms_scan_is_ascii(const char *p, size_t n) {
+    size_t i = 0;
+    for (; n - i >= 16; i += 16)
+        if (vmaxvq_u8(vld1q_u8((const uint8_t *)(p + i))) >= 0x80) return 0;
+    return ms_scan_is_ascii_scalar(p, n, i);
+}
 
 static inline size_t ms_scan_eol(const char *p, size_t n) {
     const uint8x16_t lf = vdupq_n_u8('\n'), cr = vdupq_n_u8('\r');
@@ -68,6 +92,7 @@ static inline size_t ms_scan_eol(const char *p, size_t n) {
 
 #else
 
+static inline int ms_scan_is_ascii(const char *p, size_t n) { return ms_scan_is_ascii_scalar(p, n, 0); }
 static inline size_t ms_scan_eol(const char *p, size_t n) { return ms_scan_eol_scalar(p, n, 0); }
 
 #endif

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 BOM = b"\xef\xbb\xbf"
@@ -18,7 +20,7 @@ def chunkings(data: bytes) -> st.SearchStrategy[list[bytes]]:
 
     def cut(at: list[int]) -> list[bytes]:
         bounds = [0, *sorted(at), len(data)]
-        return [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [data[a:b] for a, b in pairwise(bounds)]
 
     some = st.lists(st.integers(0, len(data)), max_size=12).map(cut)
     return some | st.just([data]) | st.just([data[i : i + 1] for i in range(len(data))])

@@ -53,8 +53,17 @@ static size_t naive_eol(const char *p, size_t n) {
 /* The neighbours of CR and LF, and their twins with bit 7 set: what a wrong comparison would confuse. */
 static const char DECOYS[] = {0x00, 0x09, 0x0B, 0x0C, 0x0E, 'a', (char)0x8A, (char)0x8D, (char)0x85, (char)0xFF};
 
+static int naive_ascii(const char *p, size_t n) {
+    size_t i = 0;
+    for (; i < n; i++)
+        if ((unsigned char)p[i] > 0x7F) return 0;
+    return 1;
+}
+
 static void scan_at(const char *p, size_t n) {
     size_t want = naive_eol(p, n);
+    CHECK(ms_scan_is_ascii(p, n) == naive_ascii(p, n), n);
+    CHECK(ms_scan_is_ascii_scalar(p, n, 0) == naive_ascii(p, n), n);
     CHECK(ms_scan_eol(p, n) == want, n);
     CHECK(ms_scan_eol_scalar(p, n, 0) == want, n);
 }

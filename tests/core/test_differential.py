@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import strategies
 from hypothesis import example, given, note
 from hypothesis import strategies as st
-from reference import ndjson as ndjson_oracle
-from reference import sse as sse_oracle
 
+import strategies
 from millstream.core import NDJSONParser, SSEParser
 from millstream.errors import ParseError, ParserClosed
+from reference import ndjson as ndjson_oracle
+from reference import sse as sse_oracle
 
 MESSAGE_FIELDS = ("event", "data", "id", "retry", "named", "offset", "unterminated", "unknown")
 limits = st.integers(1, 40) | st.just(1 << 20)
@@ -30,12 +30,13 @@ def run(parser, chunks):
                 raise parser.error
         out += parser.close()
     except ParseError as error:
-        assert error is parser.error
+        found = error
         with pytest.raises(ParserClosed):
             parser.feed(b"data: more\n\n")
         with pytest.raises(ParserClosed):
             parser.close()
-        return out, error
+        assert parser.error is found
+        return out, found
     assert parser.error is None
     assert parser.offset == sum(map(len, chunks))
     return out, None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import random
+from itertools import pairwise
 
 import pytest
-from reference import sse as oracle
 
 from conftest import shared_dir
 from millstream.core import MAX_RETRY_MS, SSEParser
+from reference import sse as oracle
 
 
 def load():
@@ -69,7 +70,7 @@ def test_random_pieces_with_empty_ones(case):
     data, rng = data_of(case), random.Random(case["name"])
     for _ in range(20):
         bounds = [0, *sorted(rng.choices(range(len(data) + 1), k=8)), len(data)]
-        check(case, [piece for a, b in zip(bounds, bounds[1:], strict=False) for piece in (data[a:b], b"")])
+        check(case, [piece for a, b in pairwise(bounds) for piece in (data[a:b], b"")])
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "chunks" in c.values[0]])

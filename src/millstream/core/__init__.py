@@ -7,13 +7,13 @@ that no installation is slow in silence: `tests/reference/` has one, for tests o
 try:
     from millstream.core._ndjson import NDJSONParser
     from millstream.core._sse import MAX_RETRY_MS, SSEMessage, SSEParser
-except ModuleNotFoundError as error:
-    if not (error.name or "").startswith("millstream.core."):
+except ModuleNotFoundError as _missing:
+    if not (_missing.name or "").startswith("millstream.core."):
         raise  # a dependency is missing, which another build would not cure
     raise ImportError(
-        f"millstream's compiled module {error.name} is missing. Installed from PyPI: "
+        f"millstream's compiled module {_missing.name} is missing. Installed from PyPI: "
         "`pip install --force-reinstall millstream`; in a checkout: `make build`.",
-        name=error.name,
-    ) from error
+        name=_missing.name,
+    ) from _missing
 
 __all__ = ["MAX_RETRY_MS", "NDJSONParser", "SSEMessage", "SSEParser"]

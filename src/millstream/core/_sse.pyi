@@ -1,9 +1,9 @@
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, NoReturn, TypeAlias, final
 
 from millstream.errors import ParseError
 
 # collections.abc.Buffer exists from Python 3.12; at run time any contiguous exporter will do.
-Buffer: TypeAlias = bytes | bytearray | memoryview
+_Buffer: TypeAlias = bytes | bytearray | memoryview
 
 __all__ = ["MAX_RETRY_MS", "SSEMessage", "SSEParser"]
 
@@ -11,6 +11,7 @@ MAX_RETRY_MS: Final[int]
 
 @final
 class SSEMessage:
+    def __init__(self, *args: object, **kwargs: object) -> NoReturn: ...
     @property
     def event(self) -> str: ...
     @property
@@ -50,6 +51,6 @@ class SSEParser:
     def offset(self) -> int: ...
     @property
     def error(self) -> ParseError | None: ...
-    def feed(self, data: Buffer) -> list[SSEMessage]: ...
+    def feed(self, data: _Buffer) -> list[SSEMessage]: ...
     def close(self) -> list[SSEMessage]: ...
     def reset(self) -> None: ...

@@ -8,6 +8,7 @@ cdef extern from "ms_grow.h" nogil:
 
 cdef extern from "ms_scan.h" nogil:
     size_t ms_scan_eol(const char *p, size_t n)
+    bint ms_scan_is_ascii(const char *p, size_t n)
 
 
 cdef extern from "ms_utf8.h" nogil:
