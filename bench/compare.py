@@ -1,14 +1,16 @@
 """millstream against its peers: the same chunks, in the same process, in rounds that take turns.
 
 A round runs each parser once, in an order that rotates, so that what slows the machine slows all; the ratio is taken
-within a round. Spread is the middle half of the rounds (quartiles). Run alone: python -m bench.compare
+within a round. Spread is the middle half of the rounds (quartiles). Messages are looked at once and dropped, as a
+consumer of a stream does; with keep=True all are kept to the end, which adds the same cost of fresh memory to each.
+Run alone: python -m bench.compare
 """
 
 import gc
 import statistics
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench import fixtures, peers
@@ -40,14 +42,15 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def compare(shape: Shape, rounds: int = ROUNDS) -> list[Row]:
+def compare(shape: Shape, rounds: int = ROUNDS, *, keep: bool = False) -> list[Row]:
+    finish = peers.collect if keep else peers.drain
     parsers = list(peers.PARSERS.items())
-    correct = {name: peers.normal(parse(shape.chunks)) == shape.messages for name, parse in parsers}
+    correct = {name: peers.normal(peers.collect(parse(shape.chunks))) == shape.messages for name, parse in parsers}
     seconds: dict[str, list[float]] = {name: [] for name, _ in parsers}
     for n in range(rounds):
         turn = n % len(parsers)
         for name, parse in parsers[turn:] + parsers[:turn]:
-            seconds[name].append(_time(parse, shape.chunks))
+            seconds[name].append(_time(lambda parse=parse: finish(parse(shape.chunks))))
     if min(map(min, seconds.values())) <= 0:
         raise ValueError("a row of 0 ns: the clock is too coarse for this shape")
     return [
@@ -57,18 +60,18 @@ def compare(shape: Shape, rounds: int = ROUNDS) -> list[Row]:
             correct[name],
             seconds[name],
             [other / own for other, own in zip(seconds[name], seconds["millstream"], strict=True)],
-            _peak(parse, shape.chunks),
+            _peak(lambda parse=parse: finish(parse(shape.chunks))),
         )
         for name, parse in parsers
     ]
 
 
-def _time(parse, chunks: list[bytes]) -> float:
+def _time(run: Callable[[], object]) -> float:
     gc.collect()
     gc.disable()  # as timeit does
     try:
         start = time.perf_counter()
-        out = parse(chunks)
+        out = run()
         end = time.perf_counter()
     finally:
         gc.enable()
@@ -76,18 +79,17 @@ def _time(parse, chunks: list[bytes]) -> float:
     return end - start
 
 
-def _peak(parse, chunks: list[bytes]) -> int:
-    """Memory at its highest, the messages included."""
+def _peak(run: Callable[[], object]) -> int:
     tracemalloc.start()
     try:
-        parse(chunks)
+        run()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
 def table(rows: list[Row]) -> list[str]:
-    lines = ["| shape | parser | correct | ms | MB/s | ns/message | peak MB | times millstream | middle half |"]
+    lines = ["| shape | parser | correct | ms | MB/s | ns/message | peak kB | times millstream | middle half |"]
     lines.append("|---|---|---|---:|---:|---:|---:|---:|---|")
     for row in rows:
         low, high = spread(row.ratios)
@@ -99,7 +101,7 @@ def table(rows: list[Row]) -> list[str]:
             f"{row.median * 1e3:.2f}",
             f"{row.shape.n_bytes / row.median / 1e6:.0f}",
             f"{row.median / len(row.shape.messages) * 1e9:.0f}",
-            f"{row.peak_bytes / 1e6:.1f}",
+            f"{row.peak_bytes / 1e3:.0f}",
             "1" if own else f"{row.ratio:.1f}",
             "" if own else f"{low:.1f} to {high:.1f}",
         ]

@@ -122,11 +122,11 @@ def huge_line_drip(rng: random.Random) -> tuple[list[bytes], list[Message]]:
 def idle(rng: random.Random) -> tuple[list[bytes], list[Message]]:
     """A model that thinks: heartbeats as comments, and a delta now and then, each in its own chunk."""
     chunks, messages = [], []
-    for n, data in enumerate(_deltas(rng, 200)):
+    for data in _deltas(rng, 200):
         for _ in range(rng.randrange(10, 30)):
             chunks.append(rng.choice((b": ping\n\n", b": OPENROUTER PROCESSING\n\n", b":\n\n", b":keep-alive\n")))
-        chunks.append(f"id: {n}\ndata: {data}\n\n".encode())
-        messages.append(("message", data, str(n)))
+        chunks.append(f"data: {data}\n\n".encode())
+        messages.append(("message", data, ""))
     return chunks, messages
 
 

@@ -105,6 +105,8 @@ def _inside(file: str, room: str, target: str) -> str | None:
         return None
     if FLOORS.get(room) == 0:
         return f"{room} is a leaf and imports nothing of the package"
+    if target not in FLOORS and FLOORS[room] == 6:
+        return None  # the roof is a user of the package like others
     if target not in FLOORS:
         return f"millstream.{target}: import from the room that defines it, not from the top"
     if FLOORS[target] < FLOORS[room] or (room, target) in EXCEPTIONS or (file, target) in EXCEPTIONS:
@@ -169,6 +171,7 @@ def test_a_bad_import_is_flagged(file: str, name: str, lazy: bool) -> None:
         ("relay/redis.py", "redis.asyncio", True),
         ("server/gateway.py", "millstream.providers", False),
         ("cli/chat.py", "millstream.server", False),
+        ("cli/chat.py", "millstream", False),
         ("cli/chat.py", "rich.console", False),
     ],
 )

@@ -3,8 +3,9 @@
 import statistics
 
 import pytest
-from bench import fixtures
 from bench.fixtures import Message, Shape
+
+from bench import fixtures
 
 
 def parse(data: bytes) -> list[Message]:
