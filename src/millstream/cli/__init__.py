@@ -26,13 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         from millstream.cli.demo import run
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRAS:
-            raise
-        print(f"millstream: {error.name} is missing; run: pip install 'millstream[cli]'", file=sys.stderr)
-        return 2
-    try:
+
         return run(speed=args.speed, recordings=args.recording)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        print(f"millstream: {missing} is missing; run: pip install 'millstream[cli]'", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

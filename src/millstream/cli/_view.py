@@ -7,6 +7,8 @@ could obey are taken out.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from time import monotonic
 from typing import Protocol, TextIO
 
 from rich.console import Console, Group
@@ -23,7 +25,7 @@ __all__ = ["PlainView", "RichView", "View", "facts", "make_view", "printable"]
 CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
 del CONTROLS[ord("\n")], CONTROLS[ord("\t")]
 
-REFRESH_PER_S = 15
+REFRESH_S = 1 / 15
 
 
 def printable(text: str, *, one_line: bool = False) -> str:
@@ -111,8 +113,9 @@ class PlainView:
 class RichView:
     """A panel that grows while the stream runs, with the facts below it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = monotonic) -> None:
         self._console = console
+        self._clock = clock
 
     def line(self, text: str) -> None:
         self._console.print(Text(text))
@@ -120,20 +123,24 @@ class RichView:
     def begin(self, title: str, progress: Progress) -> None:
         self._title = title
         self._progress = progress
+        self._drawn = self._clock()
+        # No refresh thread: it would read `progress` while it changes.
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
-            refresh_per_second=REFRESH_PER_S,
+            auto_refresh=False,
             redirect_stderr=False,
             redirect_stdout=False,
         )
-        self._live.start()
+        self._live.start(refresh=True)
 
     def event(self, event: Event) -> None:
-        """Do nothing: the picture is drawn from `progress`, at its own pace."""
+        now = self._clock()
+        if now - self._drawn >= REFRESH_S:
+            self._drawn = now
+            self._live.refresh()
 
     def end(self) -> None:
-        self._live.vertical_overflow = "visible"
         self._live.stop()
 
     def _render(self) -> Group:
@@ -157,4 +164,5 @@ def make_view(out: TextIO | None = None) -> View:
 
 
 def _call(call: ToolCall) -> str:
-    return f"{printable(call.name, one_line=True)}({printable(bytes(call.input).decode('utf-8', 'replace'), one_line=True)})"
+    arguments = call.input.decode("utf-8", "replace")
+    return f"{printable(call.name, one_line=True)}({printable(arguments, one_line=True)})"

@@ -1,0 +1,1 @@
+"""Floor 4, empty so far: structured output while it streams."""

@@ -13,9 +13,13 @@ from millstream.events import Error, Event
 from millstream.protocols._base import Bytes, Decoder, Encoder, NDJSONDecoder, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
+from millstream.protocols.cohere import CohereV1Decoder, CohereV2Decoder
+from millstream.protocols.gemini import GeminiArrayDecoder, GeminiDecoder
+from millstream.protocols.google_interactions import GoogleInteractionsDecoder
 from millstream.protocols.native import NativeDecoder, NativeEncoder, NativeLinesDecoder, NativeLinesEncoder
 from millstream.protocols.ollama import OllamaChatDecoder, OllamaGenerateDecoder
 from millstream.protocols.openai_chat import OpenAIChatDecoder
+from millstream.protocols.openai_responses import OpenAIResponsesDecoder
 
 __all__ = [
     "Bytes",
@@ -37,11 +41,17 @@ DECODERS: dict[str, type[Decoder]] = {
     cls.name: cls
     for cls in (
         AnthropicMessagesDecoder,
+        CohereV1Decoder,
+        CohereV2Decoder,
+        GeminiArrayDecoder,
+        GeminiDecoder,
+        GoogleInteractionsDecoder,
         NativeDecoder,
         NativeLinesDecoder,
         OllamaChatDecoder,
         OllamaGenerateDecoder,
         OpenAIChatDecoder,
+        OpenAIResponsesDecoder,
     )
 }
 
@@ -49,8 +59,11 @@ ENCODERS: dict[str, type[Encoder]] = {cls.name: cls for cls in (NativeEncoder, N
 
 ALIASES = {
     "anthropic": "anthropic-messages",
+    "cohere": "cohere-v2",
+    "google": "gemini",
     "ollama": "ollama-chat",
     "openai": "openai-chat",
+    "responses": "openai-responses",
 }
 
 

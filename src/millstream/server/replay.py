@@ -57,7 +57,7 @@ def load_recordings(folder: str | Path | None = None) -> dict[str, Recording]:
     for info in orjson.loads((folder / "INDEX.json").read_bytes()):
         name = info["file"].removesuffix(".sse")
         body = (folder / info["file"]).read_bytes()
-        timing = {"headers_at": 0.0, "chunks": [[0.0, len(body)]]}
+        timing: dict[str, Any] = {"headers_at": 0.0, "chunks": [[0.0, len(body)]]}
         if info.get("timing"):
             timing = orjson.loads((folder / info["timing"]).read_bytes())
         chunks, offset = [], 0

@@ -5,9 +5,9 @@ Not known here: which wire, which web framework. Cost: one ASGI message per batc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from millstream.errors import StreamError
 from millstream.events import Error, Event, Finish, FinishReason
@@ -23,7 +23,7 @@ __all__ = ["EventStreamResponse"]
 class EventStreamResponse:
     """Serve a stream of events; usable as an ASGI application, and as a response in Starlette and FastAPI.
 
-    The stream is opened when the response begins and closed when it ends, in the same task, also when the client has gone.
+    The stream is opened when the response begins and closed when it ends, in one task, also when the client has gone.
     What goes wrong upstream reaches the client as an `Error` and a `Finish` event, and the body still ends properly.
 
     Args:
@@ -50,7 +50,7 @@ class EventStreamResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
 
-        Raises: what the stream raises besides `StreamError`; the server then cuts the connection, which tells the client.
+        Raises: what the stream raises besides `StreamError`; the server then cuts the connection.
         """
         if scope.get("method") == "HEAD":
             await self._stream.aclose()
@@ -61,10 +61,12 @@ class EventStreamResponse:
 
     async def _serve(self, send: Send) -> None:
         await send_start(send, self.status, self.headers)
+        # What `batches` returns is a generator: closed here, not left to the garbage collector.
+        batches = cast("AsyncGenerator[list[Event], None]", self._stream.batches())
         failed = False  # a fatal Error has been encoded
         tail = b""
         try:
-            async with self._stream as events, aclosing(events.batches()) as batches:
+            async with self._stream, aclosing(batches):
                 async for batch in batches:
                     failed = failed or any(isinstance(event, Error) and event.fatal for event in batch)
                     data = b"".join(map(self._encoder.encode, batch))

@@ -1,0 +1,123 @@
+import io
+
+import pytest
+from rich.console import Console
+
+import millstream as ms
+from millstream.cli._progress import Progress
+from millstream.cli._view import PlainView, RichView, facts, make_view, printable
+
+HOSTILE = "\x1b]0;owned\x07[bold]b[/bold]\x9b31m\x7f\r\n\tend\x00"
+HARMLESS = "]0;owned[bold]b[/bold]31m\n\tend"
+
+
+def test_control_characters_are_taken_out():
+    assert printable(HOSTILE) == HARMLESS
+    kept = printable("".join(map(chr, range(0x100))))
+    assert kept == "\t\n" + "".join(map(chr, range(0x20, 0x7F))) + "".join(map(chr, range(0xA0, 0x100)))
+    assert printable("日本語 😀") == "日本語 😀"
+
+
+def test_one_line_is_one_line():
+    assert printable("a\n\tb\x1b  c\u2028d", one_line=True) == "a b c d"
+
+
+def play(view, *events):
+    progress = Progress(clock=lambda: 0.0)
+    view.begin("act", progress)
+    for event in events:
+        progress.add(event)
+        view.event(event)
+    view.end()
+    return progress
+
+
+def test_plain_lines_are_written_when_they_are_complete():
+    class Out(io.StringIO):
+        n_flushed = 0
+
+        def flush(self):
+            self.n_flushed += 1
+
+    out = Out()
+    view = PlainView(out)
+    view.begin("act", Progress())
+    view.event(ms.TextDelta("one"))
+    assert "one" not in out.getvalue()
+    view.event(ms.TextDelta(" line\ntwo"))
+    assert out.getvalue() == "\n== act\n  | one line\n"
+    assert out.n_flushed == 2
+    view.event(ms.ToolCall("c", "f\n", b'{"a": "\x1b"}'))
+    view.event(ms.TextDelta("end"))
+    view.end()
+    lines = out.getvalue().splitlines()
+    assert lines[3:6] == ["  | two", '  > f({"a": ""})', "  | end"]
+
+
+def test_plain_text_of_a_model_cannot_command_the_terminal():
+    out = io.StringIO()
+    play(PlainView(out), ms.ReasoningDelta(HOSTILE), ms.Finish(ms.FinishReason.OTHER, "\x1bx\ny"))
+    assert "\x1b" not in out.getvalue()
+    assert "(x y)" in out.getvalue()
+
+
+@pytest.mark.parametrize("kind", [ms.TextDelta, ms.ReasoningDelta])
+def test_rich_text_of_a_model_is_neither_markup_nor_command(kind):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, color_system=None, _environ={})
+    times = iter(range(100))
+    play(
+        RichView(console, clock=lambda: next(times)),
+        kind(HOSTILE),
+        ms.ToolCall("c", "[red]f\x1b[2J", b"{}"),
+        ms.Finish(ms.FinishReason.STOP),
+    )
+    shown = out.getvalue()
+    assert "[bold]b[/bold]31m" in shown
+    assert "[red]f[2J({})" in shown
+    for code in ("\x1b]0;", "\x1b[2J", "\x9b", "\x07"):
+        assert code not in shown
+
+
+def test_rich_is_drawn_at_its_own_pace():
+    out = io.StringIO()
+    view = RichView(Console(file=out, force_terminal=True, width=80, _environ={}), clock=lambda: 0.0)
+    view.line("[b]mine")
+    assert "[b]mine" in out.getvalue()
+    view.begin("act", Progress())
+    drawn = out.getvalue()
+    view.event(ms.TextDelta("a"))
+    assert out.getvalue() == drawn
+    view.end()
+
+
+def test_facts_say_what_is_not_known():
+    progress = Progress(clock=lambda: 0.0)
+    assert facts(progress)[0] == "events: -"
+    progress.add(ms.Finish(ms.FinishReason.STOP))
+    assert facts(progress)[-1] == "finish: stop   usage: not told"
+
+
+def test_usage_is_told():
+    progress = Progress(clock=lambda: 0.0)
+    progress.add(ms.Finish(ms.FinishReason.LENGTH, "max", ms.Usage(3, 4, 7)))
+    assert facts(progress)[-1] == "finish: length (max)   usage: 3 in, 4 out"
+
+
+def test_the_view_fits_the_output(monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    assert isinstance(make_view(io.StringIO()), PlainView)
+    out = io.StringIO()
+    out.isatty = lambda: True
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(make_view(out), RichView)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_view(out), PlainView)
+
+
+def test_a_narrow_encoding_does_not_end_the_demo():
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    make_view(out).line("日")
+    assert raw.getvalue().strip() == b"?"
