@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["IterablePuller", "Puller", "close_iterator"]
+__all__ = ["FAIR_PULLS", "IterablePuller", "Puller", "close_iterator"]
 
 T = TypeVar("T")
+
+FAIR_PULLS = 64  # S17: who pulls in a loop of its own meets a real checkpoint after as many pulls that gave nothing
 
 
 class Puller(ABC, Generic[T]):

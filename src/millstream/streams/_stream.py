@@ -26,6 +26,7 @@ __all__ = ["State", "Stream"]
 
 T = TypeVar("T")
 U = TypeVar("U")
+R = TypeVar("R")
 
 State = Literal["new", "running", "finished", "failed", "closed"]
 
@@ -79,13 +80,12 @@ class Stream(Generic[T]):
         self._next = i + 1
         return self._items[i]
 
-    async def batches(self) -> AsyncIterator[list[T]]:
+    def batches(self) -> AsyncIterator[list[T]]:
         """Iterate over lists of items that are ready together: one network chunk, one await.
 
         Raises: as `__anext__`.
         """
-        while batch := self._rest() or await self._pull():
-            yield batch
+        return _Batches(self)
 
     def _rest(self) -> list[T]:
         rest = self._items[self._next :]
@@ -93,36 +93,23 @@ class Stream(Generic[T]):
         return rest
 
     async def _pull(self) -> list[T]:
-        if self._scope is not None:
-            raise StreamBusy("this stream already has a consumer waiting; two consumers need one stream each")
-        if self._heir is not None:
-            raise StreamBusy("an operator has taken this stream over; iterate the stream that the operator returned")
+        self._refuse_second_consumer()
         if self._state not in ("new", "running"):
             if self._state == "closed":
                 raise StreamClosed("this stream was closed before its end")
             return []
-        batch: list[T] = []
-        try:
-            if self._since_checkpoint >= FAIR_ITEMS:
-                self._since_checkpoint = 0
-                await checkpoint()
-            # S5: never close a source that another task is iterating. `aclose` cancels this scope instead.
-            with CancelScope() as self._scope:
-                await self._open()
-                batch = await self._puller.pull()
-        except BaseException:
-            self._scope = None
-            await self._release("failed")
-            raise
-        closed = self._scope.cancel_called
-        self._scope = None
-        if closed:
-            await self._release("closed")
-            raise StreamClosed("this stream was closed while its consumer was waiting")
+        batch = await self._guarded(self._next_batch)
         self._since_checkpoint += len(batch)
         if not batch:
             await self._release("finished")
         return batch
+
+    async def _next_batch(self) -> list[T]:
+        if self._since_checkpoint >= FAIR_ITEMS:
+            self._since_checkpoint = 0
+            await checkpoint()
+        await self._open()
+        return await self._puller.pull()
 
     async def _open(self) -> None:
         if not self._opened:
@@ -130,17 +117,40 @@ class Stream(Generic[T]):
             self._state = "running"
             await self._puller.open()
 
+    def _refuse_second_consumer(self) -> None:
+        if self._scope is not None:
+            raise StreamBusy("this stream already has a consumer waiting; two consumers need one stream each")
+        if self._heir is not None:
+            raise StreamBusy("an operator has taken this stream over; iterate the stream that the operator returned")
+
+    async def _guarded(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Do what waits for the source. S5: nobody closes it meanwhile; `aclose` cancels this scope instead."""
+        result: Any = None
+        try:
+            with CancelScope() as self._scope:
+                result = await work()
+        except BaseException as error:
+            self._scope = None
+            await self._release("failed")
+            if isinstance(error, StopAsyncIteration):  # S9: from a function of the user; it would look like the end
+                raise RuntimeError("a function given to an operator raised StopAsyncIteration") from error
+            raise
+        closed = self._scope.cancel_called
+        self._scope = None
+        if closed:
+            await self._release("closed")
+            raise StreamClosed("this stream was closed while its consumer was waiting")
+        return cast("R", result)
+
     # --- closing -------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         """Open the source. Raises what keeps it from opening: ConnectionFailed, ProviderError, ..."""
+        self._refuse_second_consumer()
         if self._state == "closed":
             raise StreamClosed("this stream was closed already")
-        try:
-            await self._open()
-        except BaseException:
-            await self._release("failed")
-            raise
+        if not self._opened:
+            await self._guarded(self._open)
         return self
 
     async def __aexit__(
@@ -164,6 +174,7 @@ class Stream(Generic[T]):
 
     async def _release(self, state: State) -> None:
         self._state = state
+        self._rest()  # what was pulled but not asked for goes with the stream
         try:
             # S8: clean up even if cancelled, but not for ever.
             with move_on_after(CLOSE_SECONDS, shield=True):
@@ -199,6 +210,19 @@ class Stream(Generic[T]):
     async def text(self) -> str:
         """Consume a stream of events and return the answer's text; see `operators/text.py`."""
         return await text(cast("Stream[Any]", self))
+
+
+class _Batches(AsyncIterator[list[T]]):
+    """Not a generator: trio warns of a generator that was left early, and this one would have nothing to close."""
+
+    def __init__(self, stream: Stream[T]) -> None:
+        self._stream = stream
+
+    async def __anext__(self) -> list[T]:
+        batch = self._stream._rest() or await self._stream._pull()
+        if not batch:
+            raise StopAsyncIteration
+        return batch
 
 
 class _Resumed(Operator[T]):

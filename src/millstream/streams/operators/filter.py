@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from millstream.streams._pull import Puller
+from anyio.lowlevel import checkpoint
+
+from millstream.streams._pull import FAIR_PULLS, Puller
 from millstream.streams.operators._base import Operator
 from millstream.streams.operators.map import Map
 
@@ -27,9 +29,14 @@ class Filter(Operator[T]):
 
     async def pull(self) -> list[T]:
         """Return the next batch of which something is left."""
+        since_checkpoint = 0
         while batch := await self._judged.pull():
             if kept := [item for item, accepted in batch if accepted]:
                 return kept
+            since_checkpoint += 1
+            if since_checkpoint == FAIR_PULLS:
+                since_checkpoint = 0
+                await checkpoint()
         return []
 
 

@@ -40,12 +40,12 @@ class Map(Operator[U]):
         while self._waiting:
             try:
                 result = self._fn(self._waiting.popleft())
+                if inspect.isawaitable(result):
+                    return [*out, await result]
+                out.append(result)
             except Exception as error:
                 if not out:
                     raise
                 self._error = error
                 break
-            if inspect.isawaitable(result):
-                return [await result]
-            out.append(result)
         return out

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 
+from anyio.lowlevel import checkpoint
+
 from millstream.errors import IncompleteStream, StreamError
 from millstream.events import Error, Event, Finish, FinishReason
 from millstream.protocols import Bytes, Decoder
-from millstream.streams._pull import Puller, close_iterator
+from millstream.streams._pull import FAIR_PULLS, Puller, close_iterator
 from millstream.streams.sources._transport import transport_error
 
 __all__ = ["BodySource"]
@@ -32,13 +34,17 @@ class BodySource(Puller[Event]):
 
     async def pull(self) -> list[Event]:
         """Return the events of the next chunk that completes any."""
+        since_checkpoint = 0
         while not self._done:
             events = await self._read()
             self._done = self._done or self._decoder.ended
-            if self._done:
-                self._note_outcome(events)
+            self._note_outcome(events)
             if events:
                 return events
+            since_checkpoint += 1
+            if since_checkpoint == FAIR_PULLS:
+                since_checkpoint = 0
+                await checkpoint()
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from orjson import JSONDecodeError, loads
 from millstream.errors import StreamError, UnexpectedContentType
 from millstream.events import Event
 from millstream.protocols import Decoder, provider_error
-from millstream.streams._pull import Puller
+from millstream.streams._pull import Puller, close_iterator
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.body import BodySource
 
@@ -90,12 +90,14 @@ class ResponseSource(Puller[Event]):
     async def aclose(self) -> None:
         """Close the response; the connection goes back to the pool only if the body was read to its end."""
         response, self._response = self._response, None
-        if self._body is not None:
-            await self._body.aclose()
-        if isinstance(self._source, Response):
-            await self._source.aclose()
-        elif response is not None:
-            await self._source.__aexit__(None, None, None)
+        try:
+            if self._body is not None:
+                await self._body.aclose()
+        finally:
+            if isinstance(self._source, Response):
+                await self._source.aclose()
+            elif response is not None:
+                await self._source.__aexit__(None, None, None)
 
     async def _check(self, response: Response) -> None:
         content_type = response.headers.get("content-type", "")
@@ -134,15 +136,14 @@ class ResponseSource(Puller[Event]):
         """Read the beginning of the body: bounded in size and in time, and never worth a second error."""
         limits = self._decoder.limits
         body = bytearray()
-        with move_on_after(limits.max_error_body_seconds):
-            try:
-                async for chunk in response.aiter_bytes():
-                    body += chunk[: limits.max_error_body_bytes - len(body)]
-                    if len(body) == limits.max_error_body_bytes:
-                        break
-            except Exception as error:
-                if transport_error(error, "") is None:
-                    raise
+        chunks = response.aiter_bytes()
+        # Whatever goes wrong here, a reset or a broken content coding: the status says more.
+        with move_on_after(limits.max_error_body_seconds), suppress(Exception):
+            async for chunk in chunks:
+                body += chunk[: limits.max_error_body_bytes - len(body)]
+                if len(body) == limits.max_error_body_bytes:
+                    break
+        await close_iterator(chunks)
         return bytes(body)
 
 
@@ -154,7 +155,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value and value.replace(".", "", 1).isascii() and value.replace(".", "", 1).isdigit() and len(value) <= 12:
             return float(value) * scale
     try:
-        date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+        when = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, date.timestamp() - time.time())
+    return max(0.0, when - time.time())
