@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 
 _LAZY = {"Stream": "millstream.streams", "stream": "millstream.streams"}
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Decoder",
     "Encoder",
     "Limits",

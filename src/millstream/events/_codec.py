@@ -73,6 +73,8 @@ def encode_event(event: Event) -> bytes:
     """
     if type(event) is ObjectDelta and event.object is not None:
         event = replace(event, object=None)
+    if event._meta is not None and not event._meta:
+        event = replace(event, _meta=None)
     return _encoder.encode(event)
 
 
@@ -83,7 +85,7 @@ def decode_event(data: bytes | str) -> Event:
     """
     try:
         event: Event = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise ProtocolError(f"not a millstream.events.v1 event: {error}", reason="event") from None
     return event
 
@@ -119,7 +121,8 @@ def _decode_error(kind: type, facts: Any) -> StreamError:
     try:
         return cls(str(facts.get("message", "")), **known)
     except TypeError:
-        return StreamError(str(facts.get("message", "")))
+        common = {name: known[name] for name in ("retryable", "retry_after", "provider") if name in known}
+        return StreamError(str(facts.get("message", "")), **common)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_error)

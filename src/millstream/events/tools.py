@@ -48,7 +48,8 @@ class ToolCall(EventBase, frozen=True, tag="tool_call"):
         id: the provider's id of the call, to be quoted with the result.
         name: the tool.
         input: the arguments as they came: JSON text in bytes, possibly empty.
-        arguments: the arguments parsed ({} if `input` is empty), None unless `validity` is "valid".
+        arguments: the arguments parsed ({} if `input` is empty; the text itself for a custom tool), None unless
+            `validity` is "valid".
         validity: look at this before running anything.
         index: which call of the answer, from 0 in order of appearance.
         choice: which of several answers, from 0.

@@ -13,12 +13,25 @@ from millstream.events import Error, Event
 from millstream.protocols._base import Bytes, Decoder, Encoder, NDJSONDecoder, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
+from millstream.protocols.bedrock_converse import BedrockConverseDecoder
+from millstream.protocols.bedrock_invoke import BedrockInvokeDecoder
+from millstream.protocols.chat_dialects import (
+    AzureOpenAIChatDecoder,
+    DeepSeekDecoder,
+    GroqDecoder,
+    MistralDecoder,
+    OpenAICompatibleDecoder,
+    OpenRouterDecoder,
+)
 from millstream.protocols.cohere import CohereV1Decoder, CohereV2Decoder
 from millstream.protocols.gemini import GeminiArrayDecoder, GeminiDecoder
 from millstream.protocols.google_interactions import GoogleInteractionsDecoder
+from millstream.protocols.llamacpp_native import LlamaCppNativeDecoder
+from millstream.protocols.mcp_sse import MCPDecoder
 from millstream.protocols.native import NativeDecoder, NativeEncoder, NativeLinesDecoder, NativeLinesEncoder
 from millstream.protocols.ollama import OllamaChatDecoder, OllamaGenerateDecoder
 from millstream.protocols.openai_chat import OpenAIChatDecoder
+from millstream.protocols.openai_completions import OpenAICompletionsDecoder
 from millstream.protocols.openai_responses import OpenAIResponsesDecoder
 
 __all__ = [
@@ -41,17 +54,28 @@ DECODERS: dict[str, type[Decoder]] = {
     cls.name: cls
     for cls in (
         AnthropicMessagesDecoder,
+        AzureOpenAIChatDecoder,
+        BedrockConverseDecoder,
+        BedrockInvokeDecoder,
         CohereV1Decoder,
         CohereV2Decoder,
+        DeepSeekDecoder,
         GeminiArrayDecoder,
         GeminiDecoder,
         GoogleInteractionsDecoder,
+        GroqDecoder,
+        LlamaCppNativeDecoder,
+        MCPDecoder,
+        MistralDecoder,
         NativeDecoder,
         NativeLinesDecoder,
         OllamaChatDecoder,
         OllamaGenerateDecoder,
         OpenAIChatDecoder,
+        OpenAICompatibleDecoder,
+        OpenAICompletionsDecoder,
         OpenAIResponsesDecoder,
+        OpenRouterDecoder,
     )
 }
 
@@ -59,11 +83,37 @@ ENCODERS: dict[str, type[Encoder]] = {cls.name: cls for cls in (NativeEncoder, N
 
 ALIASES = {
     "anthropic": "anthropic-messages",
+    "azure": "azure-openai-chat",
+    "azure-openai": "azure-openai-chat",
+    "baseten": "openai-compatible",
+    "bedrock": "bedrock-converse",
+    "cerebras": "openai-compatible",
+    "cloudflare": "openai-compatible",
     "cohere": "cohere-v2",
+    "completions": "openai-completions",
+    "databricks": "openai-compatible",
+    "fireworks": "openai-compatible",
+    "github": "openai-compatible",
     "google": "gemini",
+    "huggingface": "openai-compatible",
+    "litellm": "openai-compatible",
+    "llama.cpp": "openai-chat",
+    "llamacpp": "openai-chat",
+    "lmstudio": "openai-compatible",
+    "mcp": "mcp-sse",
+    "moonshot": "openai-compatible",
+    "nvidia": "openai-compatible",
     "ollama": "ollama-chat",
     "openai": "openai-chat",
+    "perplexity": "openai-compatible",
     "responses": "openai-responses",
+    "sambanova": "openai-compatible",
+    "sglang": "openai-compatible",
+    "together": "openai-compatible",
+    "vllm": "openai-compatible",
+    "writer": "openai-compatible",
+    "xai": "openai-compatible",
+    "zai": "openai-compatible",
 }
 
 

@@ -98,6 +98,7 @@ class Decoder(ABC):
 
     def fail(self, error: StreamError) -> list[Event]:
         """Say that the body broke off with `error`, and return the last events: `Error`, `Finish(reason="error")`."""
+        self._refuse_reentry()
         self._out = []
         if not self.ended:
             self._fail(error)
@@ -106,14 +107,16 @@ class Decoder(ABC):
 
     def reset(self) -> None:
         """Forget everything and be ready for a new response."""
-        if self._busy:
-            raise ConcurrentUseError("Decoder.reset was called while a call on this decoder was running")
+        self._refuse_reentry()
         self._parser.reset()
         self._restart()
 
-    def _run(self, data: Bytes | None) -> list[Event]:
+    def _refuse_reentry(self) -> None:
         if self._busy:
             raise ConcurrentUseError("one decoder was used from two places at once; give each stream its own")
+
+    def _run(self, data: Bytes | None) -> list[Event]:
+        self._refuse_reentry()
         out = self._out = list[Event]()
         if self.ended:
             return out
@@ -177,10 +180,10 @@ class Decoder(ABC):
             self._emit(call)
         if self._reasons:
             reason = self._normal(self._reasons.get(0, next(iter(self._reasons.values()))))
-        elif terminated:
-            reason = FinishReason.TOOL_CALLS if self._tools.any_given else FinishReason.STOP
         else:
-            reason = FinishReason.INCOMPLETE
+            reason = FinishReason.STOP if terminated else FinishReason.INCOMPLETE
+        if reason is FinishReason.STOP and self._tools.any_given:
+            reason = FinishReason.TOOL_CALLS  # some wires have no word for it, some servers do not use it
         self._last(reason)
 
     def _fail(self, error: StreamError) -> None:
@@ -207,7 +210,7 @@ class Decoder(ABC):
 class SSEDecoder(Decoder):
     """A protocol over server-sent events whose data is JSON."""
 
-    media_types = ("text/event-stream",)
+    media_types: ClassVar[tuple[str, ...]] = ("text/event-stream",)
 
     def _make_parser(self) -> SSEParser:
         # AI servers leave out the last blank line, and report errors in lines that are no SSE fields.
@@ -244,7 +247,12 @@ class SSEDecoder(Decoder):
 class NDJSONDecoder(Decoder):
     """A protocol of one JSON object per line."""
 
-    media_types = ("application/x-ndjson", "application/jsonl", "application/json-lines", "application/ndjson")
+    media_types: ClassVar[tuple[str, ...]] = (
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/json-lines",
+    )
 
     def _make_parser(self) -> NDJSONParser:
         return NDJSONParser(max_line_bytes=self.limits.max_line_bytes)

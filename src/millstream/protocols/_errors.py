@@ -13,6 +13,7 @@ from millstream.errors import AuthError, InvalidRequest, Overloaded, ProviderErr
 __all__ = ["provider_error"]
 
 MESSAGE_CHARS = 500
+CODE_CHARS = 100
 
 BY_STATUS: dict[int, type[ProviderError]] = {
     400: InvalidRequest,
@@ -50,6 +51,7 @@ BY_WORD: tuple[tuple[str, type[ProviderError]], ...] = (
 )
 
 NEVER_RETRY = ("insufficient_quota", "billing")
+SERVER_FAULT = ("api_error", "server", "internal", "timeout")
 
 
 def provider_error(
@@ -65,42 +67,40 @@ def provider_error(
 
     Args:
         payload: the decoded JSON, `{"error": {...}}`, `{"error": "text"}`, `{"message": ...}` or anything else.
-        status: the HTTP status; inside a stream None, and a numeric `code` in the payload stands in to choose the class.
+        status: the HTTP status; None inside a stream, where a numeric code in the payload stands in for it.
         body: kept in `.body`.
     """
-    detail = payload.get("error") or payload if isinstance(payload, dict) else payload
-    code = ""
-    message = ""
-    number = status
-    if isinstance(detail, dict):
-        names = [detail.get(key) for key in ("type", "code", "status", "error_type")]
-        code = next((name for name in names if isinstance(name, str) and name not in ("", "error")), "")
-        numbers = (name for name in names if isinstance(name, int) and 400 <= name <= 599)
-        number = status or next(numbers, None)
-        text = detail.get("message") or detail.get("detail")
-        message = text if isinstance(text, str) else ""
-        if number is None and isinstance(detail.get("code"), str):
-            code_words = f"{code} {detail['code']}"
-        else:
-            code_words = code
-    else:
-        code_words = ""
-        message = detail if isinstance(detail, str) else ""
-    cls = _class_of(number, code_words.lower())
-    what = " ".join(part for part in (str(status) if status else "", code) if part)
-    said = message[:MESSAGE_CHARS] or "no message"
-    never = any(word in code_words.lower() for word in NEVER_RETRY)
-    server_fault = cls is ProviderError and (number is None or number >= 500)
+    code, number, message = _detail(payload)
+    words = code.lower()
+    cls = _class_of(status or number, words)
+    server_fault = cls is ProviderError and (
+        (status or number or 0) >= 500 or any(word in words for word in SERVER_FAULT)
+    )
     return cls(
-        f"{provider} answered {what}: {said}" if what else f"{provider} answered: {said}",
+        " ".join(part for part in (provider, "answered", str(status or ""), code) if part)
+        + f": {message[:MESSAGE_CHARS] or 'no message'}",
         status=status,
         code=code,
         request_id=request_id,
         retry_after=retry_after,
         provider=provider,
-        retryable=False if never else server_fault or cls.retryable,
+        retryable=(server_fault or cls.retryable) and not any(word in words for word in NEVER_RETRY),
         body=body,
     )
+
+
+def _detail(payload: Any) -> tuple[str, int | None, str]:
+    """Find the provider's code, a status number and the message, wherever this server puts them."""
+    if isinstance(payload, list) and payload:
+        payload = payload[0]  # Gemini answers a list request with a list
+    detail = payload.get("error") or payload if isinstance(payload, dict) else payload
+    if not isinstance(detail, dict):
+        return "", None, detail if isinstance(detail, str) else ""
+    names = [detail.get(key) for key in ("code", "type", "status", "error_type")]
+    code = next((name for name in names if isinstance(name, str) and name not in ("", "error")), "")[:CODE_CHARS]
+    number = next((name for name in names if type(name) is int and 400 <= name <= 599), None)
+    texts = (detail.get("message"), detail.get("detail"))
+    return code, number, next((text for text in texts if isinstance(text, str)), "")
 
 
 def _class_of(status: int | None, words: str) -> type[ProviderError]:

@@ -16,14 +16,15 @@ __all__ = ["ToolCalls"]
 
 
 class _Call:
-    __slots__ = ("choice", "id", "index", "key", "name", "parts")
+    __slots__ = ("choice", "id", "index", "json", "key", "name", "parts")
 
-    def __init__(self, key: Hashable, choice: int, index: int, id: str, name: str) -> None:
+    def __init__(self, key: Hashable, choice: int, index: int, id: str, name: str, json: bool) -> None:
         self.key = key
         self.choice = choice
         self.index = index
         self.id = id
         self.name = name
+        self.json = json
         self.parts: list[str] = []
 
 
@@ -43,8 +44,13 @@ class ToolCalls:
     def __contains__(self, key: Hashable) -> bool:
         return (0, key) in self._open
 
-    def fragment(self, key: Hashable, id: str, name: str, arguments: Any, *, choice: int = 0) -> ToolCallDelta:
-        """Take a fragment. `arguments` is text, None, or (some servers) the whole JSON value."""
+    def fragment(
+        self, key: Hashable, id: str, name: str, arguments: Any, *, choice: int = 0, json: bool = True
+    ) -> ToolCallDelta:
+        """Take a fragment. `arguments` is text, None, or (some servers) the whole JSON value.
+
+        `json`: False in the first fragment of a call whose input is free text (OpenAI's custom tools).
+        """
         call = self._open.get((choice, key))
         if call is not None and id and call.id and id != call.id:
             self._open[choice, ("earlier", key, call.index)] = call
@@ -53,7 +59,7 @@ class ToolCalls:
             index = self._n.get(choice, 0)
             self._n[choice] = index + 1
             self._open.pop((choice, key), None)
-            call = self._open[choice, key] = _Call(key, choice, index, id, name)
+            call = self._open[choice, key] = _Call(key, choice, index, id, name, json)
         else:
             call.id = call.id or id
             call.name = call.name or name
@@ -66,9 +72,16 @@ class ToolCalls:
         return ToolCallDelta(call.id, call.name, arguments, call.index, choice)
 
     def done(self, key: Hashable, *, choice: int = 0) -> ToolCall | None:
-        """Return the call under this key, of which nothing more will come; None if there is none."""
-        call = self._open.pop((choice, key), None)
-        return None if call is None else self._close(call, cut=False, confirmed=True)
+        """Return the call under this key, of which nothing more will come; None if there is none.
+
+        None too, and the call stays for `finish`, if its arguments are empty or no JSON: a length limit may have cut
+        them off, which the wire says only later.
+        """
+        call = self._open.get((choice, key))
+        if call is None or (call.json and not _is_json("".join(call.parts))):
+            return None
+        del self._open[choice, key]
+        return self._close(call, cut=False, confirmed=True)
 
     def finish(self, choice: int | None, *, cut: bool, confirmed: bool = True) -> list[ToolCall]:
         """Return all calls under way of one choice (None: of all), in order of appearance.
@@ -85,6 +98,9 @@ class ToolCalls:
         arguments: Any = None
         if not confirmed or (cut and not text):
             validity = Validity.INCOMPLETE
+        elif not call.json:
+            validity = Validity.INCOMPLETE if cut else Validity.VALID
+            arguments = None if cut else text
         else:
             try:
                 arguments = loads(text) if text else {}
@@ -96,3 +112,11 @@ class ToolCalls:
         # A lone surrogate cannot be encoded; orjson does not let one through, other sources might.
         data = text.encode("utf-8", "surrogatepass")
         return ToolCall(call.id, call.name, data, arguments, validity, call.index, call.choice)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        loads(text)
+    except JSONDecodeError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from typing import Any
 from millstream.events import Citation, Citations, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
 from millstream.protocols._base import SSEDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._values import count, label, number, text
 
 __all__ = ["AnthropicMessagesDecoder"]
 
@@ -37,11 +38,11 @@ class AnthropicMessagesDecoder(SSEDecoder):
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         match obj.get("type"):
             case "content_block_delta":
-                self._delta(obj["delta"], obj["index"], message)
+                self._delta(obj["delta"], number(obj["index"]), message)
             case "content_block_start":
-                self._block(obj["content_block"], obj["index"], message)
+                self._block(obj["content_block"], number(obj["index"]), message)
             case "content_block_stop":
-                self._block_stop(obj["index"])
+                self._block_stop(number(obj["index"]))
             case "message_start":
                 self._message_start(obj["message"])
             case "message_delta":
@@ -60,8 +61,8 @@ class AnthropicMessagesDecoder(SSEDecoder):
         for call in self._tools.finish(None, cut=True, confirmed=False):
             self._emit(call)
         self._whole_input.clear()
-        self._model = start.get("model") or ""
-        self._id = start.get("id") or ""
+        self._model = label(start.get("model"))
+        self._id = label(start.get("id"))
         self._begin()
         self._add_usage(start.get("usage"))
 
@@ -70,25 +71,27 @@ class AnthropicMessagesDecoder(SSEDecoder):
         self._add_usage(obj.get("usage"))
         details = delta.get("stop_details")
         if details:
-            note = details.get("explanation") or ""
-            self._emit(Safety(details.get("category") or "refusal", "block", note=note))
+            note = label(details.get("explanation"))
+            self._emit(Safety(label(details.get("category")) or "refusal", "block", note=note))
         if delta.get("stop_reason"):
-            self._finish(delta["stop_reason"])
+            self._finish(text(delta["stop_reason"]))
 
     def _block(self, block: dict[str, Any], index: int, message: Any) -> None:
         match block.get("type"):
             case "text":
                 if block.get("text"):
-                    self._emit(TextDelta(block["text"], index))
+                    self._emit(TextDelta(text(block["text"]), index))
             case "thinking":
                 if block.get("thinking") or block.get("signature"):
                     self._emit(
-                        ReasoningDelta(block.get("thinking") or "", index, signature=block.get("signature") or None)
+                        ReasoningDelta(
+                            label(block.get("thinking")), index, signature=label(block.get("signature")) or None
+                        )
                     )
             case "redacted_thinking":
-                self._emit(ReasoningDelta("", index, encrypted=block.get("data") or ""))
+                self._emit(ReasoningDelta("", index, encrypted=text(block.get("data") or "")))
             case "tool_use":
-                self._emit(self._tools.fragment(index, block["id"], block["name"], None))
+                self._emit(self._tools.fragment(index, label(block["id"]), label(block["name"]), None))
                 if block.get("input"):
                     self._whole_input[index] = block["input"]
             case _:
@@ -98,17 +101,17 @@ class AnthropicMessagesDecoder(SSEDecoder):
         match delta.get("type"):
             case "text_delta":
                 if delta["text"]:
-                    self._emit(TextDelta(_text(delta["text"]), index))
+                    self._emit(TextDelta(text(delta["text"]), index))
             case "thinking_delta":
                 if delta["thinking"]:
-                    self._emit(ReasoningDelta(_text(delta["thinking"]), index))
+                    self._emit(ReasoningDelta(text(delta["thinking"]), index))
             case "signature_delta":
                 if delta["signature"]:
-                    self._emit(ReasoningDelta("", index, signature=delta["signature"]))
+                    self._emit(ReasoningDelta("", index, signature=text(delta["signature"])))
             case "input_json_delta" if index in self._tools:
                 if delta["partial_json"]:
                     self._whole_input.pop(index, None)
-                    self._emit(self._tools.fragment(index, "", "", _text(delta["partial_json"])))
+                    self._emit(self._tools.fragment(index, "", "", text(delta["partial_json"])))
             case "citations_delta":
                 self._emit(Citations((_citation(delta["citation"]),), index))
             case _:
@@ -127,15 +130,15 @@ class AnthropicMessagesDecoder(SSEDecoder):
             return
         self._raw_usage |= {key: value for key, value in usage.items() if value is not None}
         raw = self._raw_usage
-        given, made = raw.get("input_tokens"), raw.get("output_tokens")
+        given, made = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
         total = given + made if given is not None and made is not None else None
         self._usage = Usage(
             given,
             made,
             total,
-            raw.get("cache_read_input_tokens"),
-            raw.get("cache_creation_input_tokens"),
-            (raw.get("output_tokens_details") or {}).get("thinking_tokens"),
+            count(raw.get("cache_read_input_tokens")),
+            count(raw.get("cache_creation_input_tokens")),
+            count((raw.get("output_tokens_details") or {}).get("thinking_tokens")),
             dict(raw),
         )
 
@@ -145,16 +148,10 @@ class AnthropicMessagesDecoder(SSEDecoder):
 
 def _citation(raw: dict[str, Any]) -> Citation:
     return Citation(
-        url=raw.get("url") or "",
-        title=raw.get("title") or raw.get("document_title") or "",
-        source=raw.get("file_id") or raw.get("source") or "",
-        text=raw.get("cited_text") or "",
-        start=raw.get("start_char_index"),
-        end=raw.get("end_char_index"),
+        url=label(raw.get("url")),
+        title=label(raw.get("title") or raw.get("document_title")),
+        source=label(raw.get("file_id") or raw.get("source")),
+        text=label(raw.get("cited_text")),
+        start=count(raw.get("start_char_index")),
+        end=count(raw.get("end_char_index")),
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text expected, not {type(value).__name__}")
-    return value

@@ -6,7 +6,8 @@ Encoding then decoding gives the same events; see `events/_codec.py` for the lit
 from __future__ import annotations
 
 from millstream.core import NDJSONParser, SSEMessage, SSEParser
-from millstream.events import Event, Finish, Start, decode_event, encode_event
+from millstream.errors import ProtocolError
+from millstream.events import Error, Event, Finish, FinishReason, Start, decode_event, encode_event
 from millstream.protocols._base import Decoder, Encoder
 
 __all__ = ["NativeDecoder", "NativeEncoder", "NativeLinesDecoder", "NativeLinesEncoder"]
@@ -15,12 +16,25 @@ __all__ = ["NativeDecoder", "NativeEncoder", "NativeLinesDecoder", "NativeLinesE
 class _Native(Decoder):
     """Events pass through as they are; only what is missing at the ends is added."""
 
+    _failed = False  # a fatal Error went through
+
     def _event(self, data: str | bytes) -> None:
         event = decode_event(data)
         if isinstance(event, Start):
+            if self._begun:
+                raise ProtocolError("a second start event", reason="event")
             self._begun = True
         self._emit(event)
+        self._failed = self._failed or (isinstance(event, Error) and event.fatal)
         self.ended = isinstance(event, Finish)
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._failed = False
+
+    def _end(self, *, terminated: bool = False) -> None:
+        """The body has ended without a `Finish`."""
+        self._last(FinishReason.ERROR if self._failed else FinishReason.INCOMPLETE)
 
 
 class NativeDecoder(_Native):

@@ -10,6 +10,7 @@ from typing import Any
 from millstream.events import FinishReason, ReasoningDelta, TextDelta, Usage
 from millstream.protocols._base import NDJSONDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._values import count, label, text
 
 __all__ = ["OllamaChatDecoder", "OllamaGenerateDecoder"]
 
@@ -28,12 +29,12 @@ class OllamaChatDecoder(NDJSONDecoder):
         if obj.get("error"):
             self._fail(provider_error(obj, provider=self.provider))
             return
-        self._model = self._model or obj.get("model") or ""
+        self._model = self._model or label(obj.get("model"))
         self._begin()
         self._content(obj)
         if obj.get("done"):
             self._usage = _usage(obj)
-            self._finish(obj.get("done_reason") or "stop")
+            self._finish(text(obj.get("done_reason") or "stop"))
             self._end(terminated=True)
 
     def _content(self, obj: dict[str, Any]) -> None:
@@ -42,13 +43,15 @@ class OllamaChatDecoder(NDJSONDecoder):
         for number, call in enumerate(said.get("tool_calls") or (), self._n_calls):
             function = call["function"]
             self._n_calls = number + 1
-            self._emit(self._tools.fragment(number, call.get("id") or "", function["name"], function.get("arguments")))
+            self._emit(
+                self._tools.fragment(number, label(call.get("id")), label(function["name"]), function.get("arguments"))
+            )
 
-    def _pieces(self, thinking: str | None, text: str | None) -> None:
+    def _pieces(self, thinking: Any, said: Any) -> None:
         if thinking:
-            self._emit(ReasoningDelta(thinking))
-        if text:
-            self._emit(TextDelta(text))
+            self._emit(ReasoningDelta(text(thinking)))
+        if said:
+            self._emit(TextDelta(text(said)))
 
 
 class OllamaGenerateDecoder(OllamaChatDecoder):
@@ -62,7 +65,7 @@ class OllamaGenerateDecoder(OllamaChatDecoder):
 
 def _usage(obj: dict[str, Any]) -> Usage | None:
     """`prompt_eval_count` is missing where the prompt was cached."""
-    given, made = obj.get("prompt_eval_count"), obj.get("eval_count")
+    given, made = count(obj.get("prompt_eval_count")), count(obj.get("eval_count"))
     if given is None and made is None:
         return None
     raw = {key: obj[key] for key in obj if key.endswith(("_count", "_duration"))}

@@ -2,16 +2,18 @@
 
 Not known here: which dialect. What differs between servers without contradiction is all understood: reasoning under
 three names, content as a list of parts, tool calls whole or in fragments, with or without an index, usage in any chunk,
-a missing `[DONE]`. Source: PROTOCOLS.md sections 1 and 7.
+citations repeated in every chunk, filters' verdicts before the model is known, a missing `[DONE]`. Log probabilities
+are in the `meta` of their TextDelta. Source: PROTOCOLS.md sections 1 and 7.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from millstream.events import Citation, Citations, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
+from millstream.events import Citation, Citations, Event, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
 from millstream.protocols._base import SSEDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._values import count, label, number, text
 
 __all__ = ["OpenAIChatDecoder"]
 
@@ -22,49 +24,87 @@ class OpenAIChatDecoder(SSEDecoder):
     name = "openai-chat"
     reasons = {
         "stop": FinishReason.STOP,
+        "eos_token": FinishReason.STOP,
+        "stop_sequence": FinishReason.STOP,
+        "end_turn": FinishReason.STOP,
         "length": FinishReason.LENGTH,
+        "max_tokens": FinishReason.LENGTH,
+        "model_length": FinishReason.LENGTH,
         "tool_calls": FinishReason.TOOL_CALLS,
         "function_call": FinishReason.TOOL_CALLS,
         "content_filter": FinishReason.CONTENT_FILTER,
         "error": FinishReason.ERROR,
     }
 
+    def _restart(self) -> None:
+        super()._restart()
+        self._last_key: Any = 0
+        self._n_unnumbered = 0
+        self._held: list[Event] = []
+        self._cited: set[str] = set()
+        self._heard: set[int] = set()
+
     def _object(self, obj: dict[str, Any], message: Any) -> None:
-        self._model = self._model or obj.get("model") or ""
-        self._id = self._id or obj.get("id") or ""
-        usage = obj.get("usage")
+        self._model = self._model or label(obj.get("model"))
+        self._id = self._id or label(obj.get("id"))
+        usage = obj.get("usage") or (obj.get("x_groq") or {}).get("usage")
         if usage:
             self._usage = normal_usage(usage)
+        for prompt in obj.get("prompt_filter_results") or ():
+            self._verdicts(prompt.get("content_filter_results"))
         choices = obj.get("choices")
         for choice in choices or ():
-            self._choice(choice)
-        if obj.get("error"):
+            self._choice(choice, message)
+        if obj.get("citations") or obj.get("search_results"):
+            self._sources(obj.get("search_results") or (), obj.get("citations") or ())
+        if obj.get("error") or obj.get("object") == "error" or message.event == "error":
             self._fail(provider_error(obj, provider=self.provider))
         elif choices is None and not usage:
-            self._emit(Raw(message.data, message.event if message.named else ""))
+            self._raw(message)
 
-    def _choice(self, choice: dict[str, Any]) -> None:
-        self._begin()
-        index = choice.get("index") or 0
+    def _begin(self) -> None:
+        if not self._begun:
+            super()._begin()
+            self._out += self._held
+            self._held = []
+
+    def _end(self, *, terminated: bool = False) -> None:
+        if not self.ended and self._normal(self._reasons.get(0, "")) is FinishReason.ERROR:
+            # Mistral: a finish reason is all that tells of the error.
+            self._fail(provider_error("the answer ended with an error", provider=self.provider))
+        super()._end(terminated=terminated)
+
+    def _choice(self, choice: dict[str, Any], message: Any) -> None:
+        index = number(choice.get("index"))
         delta = choice.get("delta")
+        if delta is None and index not in self._heard:
+            delta = choice.get("message")  # a server that does not stream; Perplexity repeats it beside each delta
+        self._heard.add(index)
+        self._begin()
         if delta:
-            self._delta(delta, index)
+            self._delta(delta, index, choice.get("logprobs"))
+            if delta.get("executed_tools") or delta.get("audio"):
+                self._raw(message)
+        self._verdicts(choice.get("content_filter_results"), index)
         reason = choice.get("finish_reason")
         if reason:
             self._finish(str(reason), index)
 
-    def _delta(self, delta: dict[str, Any], choice: int) -> None:
+    def _delta(self, delta: dict[str, Any], choice: int, logprobs: Any = None) -> None:
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if reasoning:
-            self._emit(ReasoningDelta(_text(reasoning), 0, choice))
+            self._emit(ReasoningDelta(text(reasoning), 0, choice))
+        for detail in delta.get("reasoning_details") or ():
+            self._opaque(detail, choice)
         content = delta.get("content")
         if isinstance(content, list):
             for part in content:
                 self._part(part, choice)
         elif content:
-            self._emit(TextDelta(_text(content), 0, choice))
+            tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+            self._emit(TextDelta(text(content), 0, choice, _meta={"logprobs": tokens} if tokens else None))
         if delta.get("refusal"):
-            self._emit(Safety("refusal", "refuse", note=_text(delta["refusal"]), choice=choice))
+            self._emit(Safety("refusal", "refuse", note=text(delta["refusal"]), choice=choice))
         if delta.get("tool_calls"):
             for call in delta["tool_calls"]:
                 self._tool_call(call, choice)
@@ -72,7 +112,7 @@ class OpenAIChatDecoder(SSEDecoder):
             # The form of 2023. llama-cpp-python sends it beside `tool_calls`, as the same call.
             call = delta["function_call"]
             self._emit(
-                self._tools.fragment("function_call", "", call.get("name") or "", call.get("arguments"), choice=choice)
+                self._tools.fragment("function_call", "", label(call.get("name")), call.get("arguments"), choice=choice)
             )
         for annotation in delta.get("annotations") or ():
             self._annotation(annotation)
@@ -80,49 +120,94 @@ class OpenAIChatDecoder(SSEDecoder):
     def _part(self, part: dict[str, Any], choice: int) -> None:
         """One part of a content list (Mistral)."""
         if part.get("text"):
-            self._emit(TextDelta(_text(part["text"]), 0, choice))
+            self._emit(TextDelta(text(part["text"]), 0, choice))
         for thought in part.get("thinking") or ():
             if thought.get("text"):
-                self._emit(ReasoningDelta(_text(thought["text"]), 0, choice))
+                self._emit(ReasoningDelta(text(thought["text"]), 0, choice))
+        if part.get("reference_ids"):
+            self._emit(Citations(tuple(Citation(source=label(source)) for source in part["reference_ids"])))
+
+    def _opaque(self, detail: Any, choice: int) -> None:
+        """An entry of `reasoning_details` (OpenRouter): its text came as `reasoning`, signature and data did not."""
+        if not isinstance(detail, dict):
+            return
+        signature, hidden = label(detail.get("signature")), label(detail.get("data"))
+        if signature or hidden:
+            meta = {"reasoning_details": detail}
+            self._emit(ReasoningDelta("", 0, choice, signature=signature or None, encrypted=hidden or None, _meta=meta))
 
     def _tool_call(self, call: dict[str, Any], choice: int) -> None:
         function = call.get("function") or call.get("custom") or {}
         key = call.get("index")
-        name = function.get("name") or ""
-        call_id = call.get("id") or ""
+        name = label(function.get("name"))
+        call_id = label(call.get("id"))
+        if call_id == "null":
+            call_id = ""  # Mistral's way to say that there is none
         if key is None:
-            # Mistral numbers nothing: whoever has a name is a new call.
-            key = f"unnumbered {call_id}" if name or call_id else self._last_key
+            # Mistral numbers nothing: whoever has an id or a name is a new call.
+            if call_id:
+                key = f"unnumbered {call_id}"
+            elif name:
+                self._n_unnumbered += 1
+                key = f"nameless {self._n_unnumbered}"
+            else:
+                key = self._last_key
         self._last_key = key
         arguments = function.get("arguments", function.get("input"))
         self._emit(self._tools.fragment(key, call_id, name, arguments, choice=choice))
-
-    _last_key: Any = 0
 
     def _annotation(self, annotation: dict[str, Any]) -> None:
         cited = annotation.get("url_citation")
         if cited:
             source = Citation(
-                url=cited.get("url") or "",
-                title=cited.get("title") or "",
-                start=cited.get("start_index"),
-                end=cited.get("end_index"),
+                url=label(cited.get("url")),
+                title=label(cited.get("title")),
+                start=count(cited.get("start_index")),
+                end=count(cited.get("end_index")),
             )
             self._emit(Citations((source,)))
 
+    def _sources(self, found: Any, urls: Any) -> None:
+        """Top-level sources: Perplexity repeats them in every chunk, xAI sends them with the last one."""
+        sources = [
+            Citation(url=label(it.get("url")), title=label(it.get("title"))) for it in found if isinstance(it, dict)
+        ]
+        sources += [Citation(url=label(url)) for url in urls]
+        new = []
+        for source in sources:
+            if source.url and source.url not in self._cited:
+                self._cited.add(source.url)
+                new.append(source)
+        if new:
+            self._emit(Citations(tuple(new)))
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"text expected, not {type(value).__name__}")
-    return value
+    def _verdicts(self, results: Any, choice: int = 0) -> None:
+        """Azure's filters: what they blocked or detected. The first ones come before the model is known."""
+        for category, verdict in (results or {}).items():
+            if isinstance(verdict, dict) and (verdict.get("filtered") or verdict.get("detected")):
+                action = "block" if verdict.get("filtered") else "warn"
+                event = Safety(label(category), action, note=label(verdict.get("severity")), choice=choice)
+                if self._begun:
+                    self._emit(event)
+                else:
+                    self._held.append(event)
+
+    def _raw(self, message: Any) -> None:
+        self._emit(Raw(message.data, message.event if message.named else ""))
 
 
 def normal_usage(raw: dict[str, Any]) -> Usage:
     """Normalise OpenAI's usage object."""
-    cached = (raw.get("prompt_tokens_details") or {}).get("cached_tokens")
-    reasoning = (raw.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    given, made = raw.get("prompt_tokens"), raw.get("completion_tokens")
-    total = raw.get("total_tokens")
+    prompt, answer = raw.get("prompt_tokens_details") or {}, raw.get("completion_tokens_details") or {}
+    cached = _first(prompt.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("cached_tokens"))
+    written = _first(prompt.get("cache_write_tokens"), raw.get("cache_creation_input_tokens"))
+    reasoning = _first(answer.get("reasoning_tokens"), raw.get("reasoning_tokens"))
+    given, made = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
+    total = count(raw.get("total_tokens"))
     if total is None and given is not None and made is not None:
         total = given + made
-    return Usage(given, made, total, cached, None, reasoning, raw)
+    return Usage(given, made, total, cached, written, reasoning, raw)
+
+
+def _first(*values: Any) -> int | None:
+    return next((found for found in map(count, values) if found is not None), None)

@@ -5,9 +5,8 @@ Not known here: which wire, which web framework. Cost: one ASGI message per batc
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from millstream.errors import StreamError
 from millstream.events import Error, Event, Finish, FinishReason
@@ -61,13 +60,11 @@ class EventStreamResponse:
 
     async def _serve(self, send: Send) -> None:
         await send_start(send, self.status, self.headers)
-        # What `batches` returns is a generator: closed here, not left to the garbage collector.
-        batches = cast("AsyncGenerator[list[Event], None]", self._stream.batches())
         failed = False  # a fatal Error has been encoded
         tail = b""
         try:
-            async with self._stream, aclosing(batches):
-                async for batch in batches:
+            async with self._stream:
+                async for batch in self._stream.batches():
                     failed = failed or any(isinstance(event, Error) and event.fatal for event in batch)
                     data = b"".join(map(self._encoder.encode, batch))
                     if data:

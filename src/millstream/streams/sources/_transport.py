@@ -20,7 +20,9 @@ FAILURES = {
     "aiohttp.ClientPayloadError",
     "anyio.BrokenResourceError",
     "builtins.ConnectionError",
+    "httpx.DecodingError",
     "httpx.TransportError",
+    "httpx2.DecodingError",
     "httpx2.TransportError",
     "ssl.SSLError",
 }

@@ -1,0 +1,37 @@
+"""What goes from JSON into an event has the type that the event promises: nothing else comes past these four."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["count", "label", "number", "text"]
+
+
+def text(value: Any) -> str:
+    """Return a string that is part of the answer. Raises TypeError if it is none: dropping it would lose content."""
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, not {type(value).__name__}")
+    return value
+
+
+def label(value: Any) -> str:
+    """Return a name or id, also one that was sent as a number; "" for anything else."""
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else ""
+
+
+def number(value: Any) -> int:
+    """Return an index, 0 if it is missing. Raises TypeError if it is no whole number."""
+    if value is None:
+        return 0
+    if type(value) is not int:
+        raise TypeError(f"whole number expected, not {type(value).__name__}")
+    return value
+
+
+def count(value: Any) -> int | None:
+    """Return a token count or a position, None if it is no whole number."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None

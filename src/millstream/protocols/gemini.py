@@ -1,0 +1,250 @@
+"""Gemini (`streamGenerateContent`): as server-sent events, and as one JSON array.
+
+The wire has no terminator: an answer is over when its finish reason was seen. Function calls come whole, or streamed as
+`partialArgs`. `thoughtSignature` may ride on any part; it becomes `ReasoningDelta(signature=...)` just before it, with
+`meta["part"]` telling the part's kind, and must be sent back on it. A safety rating becomes an event if it blocks or is
+not NEGLIGIBLE, and only when it changes: old models repeat all of them in every chunk. Parts of code execution and
+server tools become `Raw`. Positions of citations count bytes: they stay in `meta["raw"]`.
+Source: PROTOCOLS.md section 4.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Any
+
+from orjson import JSONDecodeError, dumps, loads
+
+from millstream.core import SSEMessage
+from millstream.events import Citation, Citations, File, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
+from millstream.protocols._base import Decoder, SSEDecoder
+from millstream.protocols._errors import provider_error
+from millstream.protocols._json_array import JSONArrayParser
+from millstream.protocols._partial_args import PartialArgs
+from millstream.protocols._values import count, label, number, text
+
+__all__ = ["GeminiArrayDecoder", "GeminiDecoder"]
+
+BLOCKED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "LANGUAGE", "IMAGE_SAFETY")
+BLOCKED_IMAGE = ("IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION")
+
+
+class _Gemini(Decoder):
+    """The mapping, whatever the framing."""
+
+    # Some gateways send the enum's numbers.
+    reasons = {
+        "STOP": FinishReason.STOP,
+        "MAX_TOKENS": FinishReason.LENGTH,
+        "1": FinishReason.STOP,
+        "2": FinishReason.LENGTH,
+        "3": FinishReason.CONTENT_FILTER,
+        "4": FinishReason.CONTENT_FILTER,
+    } | dict.fromkeys(BLOCKED + BLOCKED_IMAGE, FinishReason.CONTENT_FILTER)
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._n_calls = 0
+        self._streamed: dict[int, tuple[int, PartialArgs | None]] = {}  # by choice: the call under way
+        self._said: dict[tuple[str, int], Any] = {}  # what is repeated from chunk to chunk
+
+    def _response(self, obj: dict[str, Any]) -> bool:
+        """Map one response. Returns: whether it was one."""
+        if isinstance(obj.get("response"), dict):
+            obj = obj["response"]
+        if obj.get("error"):
+            self._fail(provider_error(obj, provider=self.provider))
+            return True
+        self._model = self._model or label(obj.get("modelVersion"))
+        self._id = self._id or label(obj.get("responseId"))
+        feedback, candidates, usage = obj.get("promptFeedback"), obj.get("candidates"), obj.get("usageMetadata")
+        if usage:
+            self._usage = _usage(usage)
+        if feedback:
+            self._feedback(feedback)
+        for candidate in candidates or ():
+            self._candidate(candidate, number(candidate.get("index")))
+        return bool(feedback or usage) or candidates is not None
+
+    def _feedback(self, feedback: dict[str, Any]) -> None:
+        """What was thought of the prompt; a blocked prompt has no candidates."""
+        self._ratings(feedback, 0)
+        blocked = label(feedback.get("blockReason"))
+        if blocked and blocked != "BLOCK_REASON_UNSPECIFIED":
+            self._emit(Safety(blocked, "block", note=label(feedback.get("blockReasonMessage"))))
+            self._reasons.setdefault(0, blocked)
+
+    def _candidate(self, candidate: dict[str, Any], choice: int) -> None:
+        self._begin()
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            self._part(part, choice)
+        self._ratings(candidate, choice)
+        self._sources(candidate, choice)
+        if self._changed("logprobsResult", candidate, choice):
+            self._emit(Raw(dumps({"logprobsResult": candidate["logprobsResult"]}).decode()))
+        reason = label(candidate.get("finishReason"))
+        # It may stand on every chunk, so it ends nothing yet.
+        if reason and reason not in ("FINISH_REASON_UNSPECIFIED", "0"):
+            self._reasons[choice] = reason
+
+    def _part(self, part: dict[str, Any], choice: int) -> None:
+        kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "")
+        signature, words = label(part.get("thoughtSignature")), part.get("text")
+        if signature and not part.get("thought"):
+            self._emit(ReasoningDelta("", 0, choice, signature=signature, _meta={"part": kind}))
+        if part.get("thought") and (words or signature):
+            self._emit(ReasoningDelta(text(words or ""), 0, choice, signature=signature or None))
+        elif words:
+            self._emit(TextDelta(text(words), 0, choice))
+        elif part.get("functionCall") is not None:
+            self._call(part["functionCall"], choice)
+        elif part.get("inlineData"):
+            blob = part["inlineData"]
+            self._emit(File(label(blob.get("mimeType")), b64decode(text(blob["data"]))))
+        elif part.get("fileData"):
+            self._emit(File(label(part["fileData"].get("mimeType")), url=text(part["fileData"]["fileUri"])))
+        elif kind not in ("text", ""):
+            self._emit(Raw(dumps(part).decode()))
+
+    def _call(self, call: dict[str, Any], choice: int) -> None:
+        name = label(call.get("name"))
+        goes_on, pieces = call.get("willContinue"), call.get("partialArgs") or ()
+        if name:
+            # The empty functionCall that ends a streamed one can be missing.
+            self._call_over(choice)
+            key = self._n_calls
+            self._n_calls += 1
+            arguments = call.get("args")
+            self._emit(self._tools.fragment(key, label(call.get("id")), name, arguments, choice=choice))
+            self._streamed[choice] = key, PartialArgs() if arguments is None else None
+        if choice not in self._streamed:
+            return
+        key, args = self._streamed[choice]
+        if args:
+            for piece in pieces:
+                self._grow(key, args.add(piece), choice)
+        if not goes_on:
+            self._call_over(choice)
+
+    def _grow(self, key: int, fragment: str, choice: int) -> None:
+        if fragment:
+            self._emit(self._tools.fragment(key, "", "", fragment, choice=choice))
+
+    def _call_over(self, choice: int) -> None:
+        if choice in self._streamed:
+            key, args = self._streamed.pop(choice)
+            self._grow(key, args.close() if args else "", choice)
+            call = self._tools.done(key, choice=choice)
+            if call is not None:
+                self._emit(call)
+
+    def _end(self, *, terminated: bool = False) -> None:
+        for choice, reason in self._reasons.items():
+            if super()._normal(reason) is FinishReason.STOP:
+                self._call_over(choice)
+        # What is still open was cut off, whatever ended the answer.
+        for call in self._tools.finish(None, cut=True, confirmed=False):
+            self._emit(call)
+        super()._end(terminated=terminated)
+
+    def _normal(self, raw_reason: str) -> FinishReason:
+        """A stop with tool calls is still called STOP."""
+        reason = super()._normal(raw_reason)
+        return FinishReason.TOOL_CALLS if reason is FinishReason.STOP and self._tools.any_given else reason
+
+    def _changed(self, key: str, holder: dict[str, Any], choice: int) -> bool:
+        value = holder.get(key)
+        if not value or self._said.get((key, choice)) == value:
+            return False
+        self._said[key, choice] = value
+        return True
+
+    def _ratings(self, holder: dict[str, Any], choice: int) -> None:
+        if not self._changed("safetyRatings", holder, choice):
+            return
+        for rating in holder["safetyRatings"]:
+            level = label(rating.get("probability"))
+            if rating.get("blocked") or level not in ("", "NEGLIGIBLE", "1"):
+                score = rating.get("probabilityScore")
+                score = float(score) if isinstance(score, (int, float)) else None
+                action = "block" if rating.get("blocked") else "warn"
+                self._emit(Safety(label(rating.get("category")), action, score, level, choice))
+
+    def _sources(self, candidate: dict[str, Any], choice: int) -> None:
+        for key in ("citationMetadata", "groundingMetadata", "urlContextMetadata"):
+            if self._changed(key, candidate, choice):
+                found = _citations(candidate[key])
+                if found:
+                    self._emit(Citations(tuple(found), _meta={"raw": {key: candidate[key]}}))
+                else:
+                    self._emit(Raw(dumps({key: candidate[key]}).decode()))
+
+
+class GeminiDecoder(_Gemini, SSEDecoder):
+    """`data: {"candidates":[{"content":{"parts":[...]},"finishReason"?}],"usageMetadata"}`, until the body ends."""
+
+    name = "gemini"
+
+    def _object(self, obj: dict[str, Any], message: SSEMessage) -> None:
+        if not self._response(obj):
+            self._emit(Raw(message.data, message.event if message.named else ""))
+
+    def _unframed(self, message: SSEMessage) -> None:
+        """An error in mid-stream is bare JSON, also inside an array."""
+        try:
+            body = loads(message.unknown)
+        except JSONDecodeError:
+            body = None
+        if isinstance(body, list) and body and isinstance(body[0], dict) and body[0].get("error"):
+            self._fail(provider_error(body, provider=self.provider))
+        else:
+            super()._unframed(message)
+
+
+class GeminiArrayDecoder(_Gemini):
+    """The same objects as elements of one JSON array; its closing bracket ends the answer."""
+
+    name = "gemini-json-array"
+    media_types = ("application/json",)
+
+    def _make_parser(self) -> JSONArrayParser:
+        return JSONArrayParser(max_event_bytes=self.limits.max_event_bytes)
+
+    def _messages(self, messages: Any) -> None:
+        super()._messages(messages)
+        if self._parser.complete and not self.ended:
+            self._end(terminated=True)
+
+    def _message(self, message: Any) -> None:
+        if not isinstance(message, dict) or not self._response(message):
+            self._emit(Raw(dumps(message).decode()))
+
+
+def _citations(raw: dict[str, Any]) -> list[Citation]:
+    listed = raw.get("citations") or raw.get("citationSources") or ()
+    found = [Citation(label(one.get("uri")), label(one.get("title"))) for one in listed]
+    found += [Citation(label(page.get("retrievedUrl"))) for page in raw.get("urlMetadata") or ()]
+    chunks: list[tuple[str, str, str]] = []
+    for chunk in raw.get("groundingChunks") or ():
+        where = next((value for value in chunk.values() if isinstance(value, dict)), {})
+        source = label(where.get("documentName") or where.get("placeId"))
+        chunks.append((label(where.get("uri")), label(where.get("title")), source))
+    used = set()
+    for support in raw.get("groundingSupports") or ():
+        passage = label((support.get("segment") or {}).get("text"))
+        for at in map(number, support.get("groundingChunkIndices") or ()):
+            if 0 <= at < len(chunks):
+                used.add(at)
+                found.append(Citation(*chunks[at], passage))
+    return found + [Citation(*chunk) for at, chunk in enumerate(chunks) if at not in used]
+
+
+def _usage(raw: dict[str, Any]) -> Usage:
+    """Cumulative: the last one counts. `candidatesTokenCount` leaves the thoughts out."""
+    given, made, total = (
+        count(raw.get(key)) for key in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
+    )
+    if total is None and given is not None and made is not None:
+        total = given + made
+    cached, thoughts = count(raw.get("cachedContentTokenCount")), count(raw.get("thoughtsTokenCount"))
+    return Usage(given, made, total, cached, None, thoughts, raw)

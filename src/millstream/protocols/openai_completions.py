@@ -1,0 +1,24 @@
+"""OpenAI's legacy completions, as vLLM, llama.cpp and others still serve them: `choices[].text`, the rest as in chat.
+
+Source: PROTOCOLS.md section 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millstream.protocols.openai_chat import OpenAIChatDecoder
+
+__all__ = ["OpenAICompletionsDecoder"]
+
+
+class OpenAICompletionsDecoder(OpenAIChatDecoder):
+    """`data: {"choices":[{"index","text","finish_reason"}],"usage"?}` ... `data: [DONE]`."""
+
+    name = "openai-completions"
+
+    def _choice(self, choice: dict[str, Any], message: Any) -> None:
+        said = choice.get("text")
+        if said:
+            choice = choice | {"delta": {"content": said}, "logprobs": None}
+        super()._choice(choice, message)

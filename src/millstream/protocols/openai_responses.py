@@ -1,0 +1,220 @@
+"""OpenAI Responses, and the servers that imitate it (Azure, xAI, LM Studio, OpenRouter, Bedrock's mantle).
+
+Every message says its own type in the JSON; the `event:` line repeats it where it is sent, and is not read. Items are
+told apart by `output_index`, because proxies rotate item ids. Server tools and all that is not known here become `Raw`.
+Of an item without deltas, its `output_item.done` is used. Source: PROTOCOLS.md section 2.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Any
+
+from millstream.events import Citation, Citations, File, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
+from millstream.protocols._base import SSEDecoder
+from millstream.protocols._errors import provider_error
+from millstream.protocols._values import count, label, number, text
+
+__all__ = ["OpenAIResponsesDecoder"]
+
+# They repeat what other messages say.
+REPEATS = frozenset(
+    "response." + name
+    for name in (
+        "queued",
+        "content_part.added",
+        "content_part.done",
+        "output_text.done",
+        "refusal.done",
+        "reasoning_text.done",
+        "reasoning_summary_part.added",
+        "reasoning_summary_part.done",
+        "reasoning_summary_text.done",
+    )
+)
+
+
+class OpenAIResponsesDecoder(SSEDecoder):
+    """response.created (output_item.added delta* output_item.done)* response.completed|incomplete|failed."""
+
+    name = "openai-responses"
+    reasons = {
+        "completed": FinishReason.STOP,
+        "incomplete:max_output_tokens": FinishReason.LENGTH,
+        "incomplete:content_filter": FinishReason.CONTENT_FILTER,
+        "failed": FinishReason.ERROR,
+    }
+
+    def _restart(self) -> None:
+        super()._restart()
+        self._with_deltas: set[int] = set()
+
+    def _object(self, obj: dict[str, Any], message: Any) -> None:
+        match obj.get("type"):
+            case "response.output_text.delta":
+                self._text(obj)
+            case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
+                index = number(obj.get("output_index"))
+                if obj["delta"]:
+                    self._with_deltas.add(index)
+                    self._emit(ReasoningDelta(text(obj["delta"]), index))
+            case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
+                self._arguments(obj, obj["delta"], message)
+            case "response.function_call_arguments.done":
+                self._arguments_done(obj, obj.get("arguments"), message)
+            case "response.custom_tool_call_input.done":
+                self._arguments_done(obj, obj.get("input"), message)
+            case "response.refusal.delta":
+                if obj["delta"]:
+                    self._with_deltas.add(number(obj.get("output_index")))
+                    self._emit(Safety("refusal", "refuse", note=text(obj["delta"])))
+            case "response.output_text.annotation.added":
+                index = number(obj.get("output_index"))
+                self._emit(Citations((_citation(obj["annotation"]),), index))
+            case "response.output_item.added":
+                self._item_added(obj["item"], number(obj.get("output_index")), message)
+            case "response.output_item.done":
+                self._item_done(obj["item"], number(obj.get("output_index")), message)
+            case "response.created" | "response.in_progress":
+                self._names(obj["response"])
+            case "response.completed" | "response.incomplete" | "response.failed":
+                self._terminal(obj["response"])
+            case "error":
+                self._failed(obj)
+            case None if obj.get("error"):
+                self._failed(obj)
+            case kind if kind not in REPEATS:
+                self._raw(message)
+
+    def _names(self, response: dict[str, Any]) -> None:
+        self._model = self._model or label(response.get("model"))
+        self._id = self._id or label(response.get("id"))
+        self._begin()
+
+    def _terminal(self, response: dict[str, Any]) -> None:
+        self._names(response)
+        if response.get("usage"):
+            self._usage = _usage(response["usage"])
+        status = label(response.get("status"))
+        if status == "failed" or response.get("error"):
+            self._failed(response)
+            return
+        if status == "incomplete":
+            # An item that is not done was cut off, whatever its arguments look like.
+            for call in self._tools.finish(None, cut=True, confirmed=False):
+                self._emit(call)
+            status += ":" + label((response.get("incomplete_details") or {}).get("reason"))
+        self._finish(status)
+        self._end(terminated=True)
+
+    def _failed(self, payload: dict[str, Any]) -> None:
+        # A top-level `error` is followed by `response.failed`, which says the same: one Error is enough.
+        self._reasons[0] = "failed"
+        self._fail(provider_error(payload, provider=self.provider))
+
+    def _normal(self, raw_reason: str) -> FinishReason:
+        """Tool calls have no status of their own."""
+        if raw_reason == "completed" and self._tools.any_given:
+            return FinishReason.TOOL_CALLS
+        return super()._normal(raw_reason)
+
+    def _text(self, obj: dict[str, Any]) -> None:
+        index = number(obj.get("output_index"))
+        if obj["delta"]:
+            self._with_deltas.add(index)
+            event = TextDelta(text(obj["delta"]), index)
+            if obj.get("logprobs"):
+                event.meta["logprobs"] = obj["logprobs"]
+            self._emit(event)
+
+    def _arguments(self, obj: dict[str, Any], fragment: Any, message: Any) -> None:
+        index = number(obj.get("output_index"))
+        if index not in self._tools:
+            self._raw(message)
+        elif fragment:
+            self._with_deltas.add(index)
+            self._emit(self._tools.fragment(index, "", "", text(fragment)))
+
+    def _arguments_done(self, obj: dict[str, Any], whole: Any, message: Any) -> None:
+        if number(obj.get("output_index")) not in self._with_deltas:
+            self._arguments(obj, whole, message)
+
+    def _item_added(self, item: dict[str, Any], index: int, message: Any) -> None:
+        match item.get("type"):
+            case "function_call" | "custom_tool_call" as kind:
+                self._with_deltas.discard(index)
+                call_id, name = label(item.get("call_id")), label(item["name"])
+                self._emit(self._tools.fragment(index, call_id, name, None, json=kind == "function_call"))
+            case "message" | "reasoning":
+                self._with_deltas.discard(index)
+            case _:
+                self._raw(message)
+
+    def _item_done(self, item: dict[str, Any], index: int, message: Any) -> None:
+        fresh = index not in self._with_deltas
+        match item.get("type"):
+            case "function_call" | "custom_tool_call":
+                self._call_done(item, index, fresh)
+            case "message":
+                for part in (item.get("content") or ()) if fresh else ():
+                    self._whole_part(part, index)
+            case "reasoning":
+                for part in (item.get("summary") or item.get("content") or ()) if fresh else ():
+                    if part.get("text"):
+                        self._emit(ReasoningDelta(text(part["text"]), index))
+                if item.get("encrypted_content"):
+                    opaque = ReasoningDelta("", index, encrypted=text(item["encrypted_content"]))
+                    opaque.meta["id"] = label(item.get("id"))
+                    self._emit(opaque)
+            case "image_generation_call" if item.get("result"):
+                media_type = "image/" + (label(item.get("output_format")) or "png")
+                image = File(media_type, b64decode(text(item["result"])), index=index)
+                image.meta["id"] = label(item.get("id"))
+                self._emit(image)
+            case _:
+                self._raw(message)
+
+    def _call_done(self, item: dict[str, Any], index: int, fresh: bool) -> None:
+        is_json = item["type"] == "function_call"
+        whole = item.get("arguments" if is_json else "input") if fresh else None
+        if index not in self._tools:
+            call_id, name = label(item.get("call_id")), label(item["name"])
+            self._emit(self._tools.fragment(index, call_id, name, whole, json=is_json))
+        elif whole:
+            self._emit(self._tools.fragment(index, "", "", whole))
+        if item.get("status") == "incomplete":
+            return  # stays open until `response.incomplete` marks it
+        call = self._tools.done(index)
+        if call is not None:
+            self._emit(call)
+
+    def _whole_part(self, part: dict[str, Any], index: int) -> None:
+        """A part of a message that came without deltas."""
+        if part.get("text"):
+            self._emit(TextDelta(text(part["text"]), index))
+        if part.get("refusal"):
+            self._emit(Safety("refusal", "refuse", note=text(part["refusal"])))
+        if part.get("annotations"):
+            self._emit(Citations(tuple(_citation(raw) for raw in part["annotations"]), index))
+
+    def _raw(self, message: Any) -> None:
+        self._emit(Raw(message.data, message.event if message.named else ""))
+
+
+def _citation(raw: dict[str, Any]) -> Citation:
+    return Citation(
+        url=label(raw.get("url")),
+        title=label(raw.get("title") or raw.get("filename")),
+        source=label(raw.get("file_id")),
+        start=count(raw.get("start_index")),
+        end=count(raw.get("end_index")),
+    )
+
+
+def _usage(raw: dict[str, Any]) -> Usage:
+    given, made, total = (count(raw.get(key)) for key in ("input_tokens", "output_tokens", "total_tokens"))
+    if total is None and given is not None and made is not None:
+        total = given + made
+    cached = count((raw.get("input_tokens_details") or {}).get("cached_tokens"))
+    reasoning = count((raw.get("output_tokens_details") or {}).get("reasoning_tokens"))
+    return Usage(given, made, total, cached, None, reasoning, raw)
