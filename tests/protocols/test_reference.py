@@ -12,8 +12,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "protocols.md"
 HEAD = """# Protocols
 
 Generated from the registry; `MILLSTREAM_REGEN=1 make test ARGS=tests/protocols/test_reference.py` writes it anew.
-Use a name or an alias with `ms.stream(..., protocol=...)`, `ms.iter_events`, `ms.decoder` and `ms.encoder`. A stream that
-gives bytes by itself is not asked for its media type; a response is.
+Use a name or an alias with `ms.stream(..., protocol=...)`, `ms.iter_events`, `ms.decoder` and `ms.encoder`. Only a
+response is asked for its media type; other sources of bytes are taken at their word.
 
 | protocol | aliases | media type | read | written | on the wire |
 |---|---|---|---|---|---|
