@@ -26,7 +26,7 @@ lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(VENV)/bin/cython-lint $(CYTHON)
+	@PATH="$(VENV)/bin:$$PATH" cython-lint $(CYTHON) # it calls pycodestyle by name
 
 bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write bench/RESULTS.md
 	@$(PY) -m pytest bench/bench_core.py $(ARGS)

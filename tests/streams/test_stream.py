@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from anyio import CancelScope, Event, create_task_group, fail_after, wait_all_tasks_blocked
+from anyio import CancelScope, Event, create_task_group, fail_after, sleep_forever, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 import millstream as ms
@@ -177,7 +177,14 @@ async def test_aclose_while_another_task_opens() -> None:
     assert (source.closes, stream.state) == (1, "closed")
 
 
-async def test_aclose_during_the_fairness_checkpoint_is_no_end() -> None:
+async def test_aclose_during_the_fairness_checkpoint_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = Event()
+
+    async def held_checkpoint() -> None:
+        reached.set()
+        await sleep_forever()
+
+    monkeypatch.setattr("millstream.streams._stream.checkpoint", held_checkpoint)
     stream = Stream(Batches(list(range(64)), [64]))
     assert len(await anext(aiter(stream.batches()))) == 64
     outcomes: list[str] = []
@@ -190,8 +197,7 @@ async def test_aclose_during_the_fairness_checkpoint_is_no_end() -> None:
 
     async with create_task_group() as group:
         group.start_soon(consume)
-        while stream._scope is None:
-            await checkpoint()
+        await reached.wait()
         await stream.aclose()
     assert outcomes == ["closed"]
 

@@ -3,7 +3,7 @@
 Theory of operation. `csrc/ms_sse.h` gives lines and fields; this file assembles fields into messages. A line that is
 complete inside the chunk is read in place. Between two calls the parser keeps the unfinished line (`_tail`) and the
 data of the unfinished block (`_data`), each copied once. The data of a block is a span of the chunk (or of the tail)
-as long as it is a single line of this call, and is copied to `_data` at a second `data:` line or at the end of the call.
+as long as it is a single line of this call; a second `data:` line, or the end of the call, copies it to `_data`.
 
 Knows nothing of JSON events, providers or I/O. Source: WHATWG HTML 9.2.5 and 9.2.6, quoted at the line that obeys it.
 """
@@ -18,8 +18,8 @@ from libc.string cimport memchr, memcmp, memcpy
 from millstream.core._buffer cimport Buffer, buffer_append, buffer_clear, buffer_free
 from millstream.core.kernels cimport (
     MS_SSE_BLANK, MS_SSE_BOM_DONE, MS_SSE_COMMENT, MS_SSE_DATA, MS_SSE_EVENT, MS_SSE_ID, MS_SSE_LINE, MS_SSE_RETRY,
-    MS_UTF8_OK, ms_scan_eol, ms_scan_is_ascii, ms_span, ms_sse_bom, ms_sse_field, ms_sse_kind, ms_sse_line, ms_sse_retry, ms_sse_state,
-    ms_utf8_check, ms_utf8_pending,
+    MS_UTF8_OK, ms_scan_eol, ms_scan_is_ascii, ms_span, ms_sse_bom, ms_sse_field, ms_sse_kind, ms_sse_line,
+    ms_sse_retry, ms_sse_state, ms_utf8_check, ms_utf8_pending,
 )
 
 from orjson import JSONDecodeError, loads
