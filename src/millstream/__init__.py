@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from millstream import errors as errors
-from millstream.core import NDJSONParser, SSEMessage, SSEParser
+from millstream.core import Delta, JSONParser, NDJSONParser, SSEMessage, SSEParser
 from millstream.errors import *  # noqa: F403
 from millstream.errors import __all__ as _errors
 from millstream.events import *  # noqa: F403
@@ -28,7 +28,9 @@ _LAZY = {"Stream": "millstream.streams", "stream": "millstream.streams"}
 
 __all__ = [
     "Decoder",
+    "Delta",
     "Encoder",
+    "JSONParser",
     "Limits",
     "NDJSONParser",
     "SSEMessage",

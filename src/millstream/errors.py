@@ -10,7 +10,8 @@
     └── StreamError                 the stream went wrong    .kind .retryable .retry_after .provider .partial
         ├── ParseError              bytes that break the grammar       .offset .reason .snippet
         │   ├── InvalidUTF8
-        │   ├── InvalidJSON         .line (NDJSON)
+        │   ├── InvalidJSON         .line .column
+        │   ├── IncompleteJSON      the input ended inside a JSON text
         │   ├── LimitExceeded       .option .limit
         │   └── ProtocolError       well-formed JSON that this wire cannot mean
         ├── IncompleteStream        the body ended before the wire's own end
@@ -34,6 +35,7 @@ __all__ = [
     "AuthError",
     "ConcurrentUseError",
     "ConnectionFailed",
+    "IncompleteJSON",
     "IncompleteStream",
     "InvalidJSON",
     "InvalidRequest",
@@ -154,13 +156,25 @@ class InvalidUTF8(ParseError):
 
 
 class InvalidJSON(ParseError):
-    """A JSON text is malformed. `line` is its 1-based line in NDJSON, else None."""
+    """A JSON text is malformed.
+
+    Attributes:
+        line: 1-based line of the error; None where it is not known.
+        column: 1-based column in characters, set by `JSONParser`, else None.
+    """
 
     kind = "invalid_json"
 
-    def __init__(self, message: str, *, line: int | None = None, **common: Any) -> None:
+    def __init__(self, message: str, *, line: int | None = None, column: int | None = None, **common: Any) -> None:
         super().__init__(message, **common)
         self.line = line
+        self.column = column
+
+
+class IncompleteJSON(ParseError):
+    """The input ended inside a JSON text, all of which was right so far. `offset` is where it ended."""
+
+    kind = "incomplete_json"
 
 
 class LimitExceeded(ParseError):

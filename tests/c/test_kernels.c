@@ -7,6 +7,8 @@
  */
 #define _DEFAULT_SOURCE
 #include "ms_grow.h"
+#include "ms_json.h"
+#include "ms_num.h"
 #include "ms_scan.h"
 #include "ms_sse.h"
 #include "ms_utf8.h"
@@ -60,7 +62,16 @@ static int naive_ascii(const char *p, size_t n) {
     return 1;
 }
 
+static size_t naive_string(const char *p, size_t n) {
+    size_t i = 0;
+    for (; i < n; i++)
+        if (p[i] == '"' || p[i] == '\\' || (unsigned char)p[i] < 32 || (unsigned char)p[i] > 127) return i;
+    return n;
+}
+
 static void scan_at(const char *p, size_t n) {
+    CHECK(ms_scan_string(p, n) == naive_string(p, n), n);
+    CHECK(ms_scan_string_scalar(p, n, 0) == naive_string(p, n), n);
     size_t want = naive_eol(p, n);
     CHECK(ms_scan_is_ascii(p, n) == naive_ascii(p, n), n);
     CHECK(ms_scan_is_ascii_scalar(p, n, 0) == naive_ascii(p, n), n);
@@ -535,6 +546,101 @@ static void test_grow(void) {
     CHECK(copied < 2 * ((size_t)1 << 20), copied);
 }
 
+/* ---- ms_json.h, ms_num.h ---- */
+
+/* What a document says, as one string of tokens: pieces joined, and where it fails. */
+static size_t json_tokens(const char *doc, size_t n, size_t first, size_t each, char *out, size_t room) {
+    ms_json s = {.max_depth = 8, .max_digits = 9, .allow_nan = true};
+    ms_json_token token;
+    uint8_t stack[8];
+    size_t at = 0, used = 0, open_number = SIZE_MAX; /* where the parts of an unfinished number begin in out */
+    ms_json_event event = MS_JSON_MORE;
+    while (at < n && event < MS_JSON_E_INVALID) {
+        size_t size = at ? each : first, off = 0;
+        char *p;
+        if (size > n - at) size = n - at;
+        p = exact(doc + at, size);
+        for (;;) {
+            event = ms_json_step(&s, p, size, &off, &token);
+            if (event == MS_JSON_MORE || event >= MS_JSON_E_INVALID) break;
+            if (event == MS_JSON_GROW) {
+                s.stack = stack;
+                s.capacity = sizeof stack;
+                continue;
+            }
+            if (event <= MS_JSON_NUMBER_PART && event != MS_JSON_STRING_END) {
+                if (used + token.n + 2 > room) abort();
+                if (event == MS_JSON_NUMBER_PART && open_number == SIZE_MAX) open_number = used;
+                memcpy(out + used, token.p, token.n);
+                used += token.n;
+            }
+            if (event == MS_JSON_TEXT || event == MS_JSON_NUMBER_PART) continue;
+            if (used + 2 > room) abort();
+            if (event == MS_JSON_LITERAL && open_number != SIZE_MAX) used = open_number; /* a cut -Infinity */
+            open_number = SIZE_MAX;
+            if (event == MS_JSON_KEY || event == MS_JSON_STRING) event = MS_JSON_STRING_END;
+            out[used++] = (char)('A' + (int)event);
+        }
+        if (event >= MS_JSON_E_INVALID && open_number != SIZE_MAX) used = open_number;
+        if (event >= MS_JSON_E_INVALID)
+            used += (size_t)snprintf(out + used, room - used, "!%d@%zu", (int)event, at + off);
+        s.base += size;
+        at += size;
+        free(p);
+    }
+    if (event < MS_JSON_E_INVALID) {
+        event = ms_json_finish(&s, &token);
+        used += (size_t)snprintf(out + used, room - used, "!%d", (int)event);
+    }
+    return used;
+}
+
+static void test_json_cuts(void) {
+    static const char *const parts[] = {
+        "{", "}", "[", "]", ",", ":", "\"k\"", "\"a\xC3\xA9\xE2\x82\xAC\"", "\"\\ud83d\\ude00\"", "\"\\n\\u00e9", "\"",
+        "-1.5e+3", "0", "12", "null", "tru", "-Infinity", "\xF0\x9F\x98\x80", " ", "\n", "\\ud800", "1234567890",
+        "{\"k\":", "[[", "\xED\xA0", "NaN",
+    };
+    size_t round, k;
+    for (round = 0; round < 1000; round++) {
+        char doc[256], whole[1024], cut[1024];
+        size_t n = 0, used, count = next_random() % 10;
+        for (k = 0; k < count; k++) {
+            const char *part = parts[next_random() % (sizeof parts / sizeof *parts)];
+            memcpy(doc + n, part, strlen(part));
+            n += strlen(part);
+        }
+        used = json_tokens(doc, n, n, n, whole, sizeof whole);
+        for (k = 1; k <= n; k++) {
+            size_t again = json_tokens(doc, n, k, k & 1 ? 1 : n, cut, sizeof cut);
+            CHECK(used == again && memcmp(whole, cut, used) == 0, round);
+        }
+    }
+}
+
+static void test_numbers(void) {
+    size_t round;
+    for (round = 0; round < 20000; round++) {
+        char text[64];
+        char *p;
+        size_t n;
+        int64_t i = 0;
+        double d = 0, want;
+        int digits = (int)(next_random() % 17), power = (int)(next_random() % 60) - 30;
+        uint64_t whole = ((uint64_t)next_random() << 32 | next_random()) >> (next_random() % 64);
+        n = (size_t)snprintf(text, sizeof text, "%s%llu", round & 1 ? "-" : "", (unsigned long long)whole);
+        p = exact(text, n);
+        if (ms_num_int64(p, n, &i)) CHECK(i == strtoll(text, NULL, 10), round);
+        else CHECK(whole > 999999999999999999u, round);
+        free(p);
+        n = (size_t)snprintf(text, sizeof text, "%.*fe%d", digits, (double)(whole >> 40) / 7, power);
+        want = strtod(text, NULL);
+        p = exact(text, n);
+        if (ms_num_double(p, n, &d)) CHECK(d == want, round);
+        free(p);
+    }
+}
+
 int main(void) {
     test_scan_lengths();
     test_scan_alignments();
@@ -550,6 +656,8 @@ int main(void) {
     test_sse_fields();
     test_sse_retry();
     test_grow();
+    test_json_cuts();
+    test_numbers();
     printf("%lu passed, %lu failed\n", n_passed, n_failed);
     return n_failed != 0;
 }

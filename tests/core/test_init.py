@@ -10,7 +10,9 @@ import millstream.core
 
 
 def test_exports():
-    assert millstream.core.__all__ == ["MAX_RETRY_MS", "NDJSONParser", "SSEMessage", "SSEParser"]
+    assert millstream.core.__all__ == [
+        "MAX_RETRY_MS", "MISSING", "Delta", "JSONParser", "NDJSONParser", "SSEMessage", "SSEParser",
+    ]  # fmt: skip
     assert all(hasattr(millstream.core, name) for name in millstream.core.__all__)
     assert millstream.core._sse.__file__.endswith((".so", ".pyd"))
     assert millstream.core._ndjson.__file__.endswith((".so", ".pyd"))

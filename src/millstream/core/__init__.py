@@ -5,6 +5,7 @@ that no installation is slow in silence: `tests/reference/` has one, for tests o
 """
 
 try:
+    from millstream.core._json import MISSING, Delta, JSONParser
     from millstream.core._ndjson import NDJSONParser
     from millstream.core._sse import MAX_RETRY_MS, SSEMessage, SSEParser
 except ModuleNotFoundError as _missing:
@@ -16,4 +17,4 @@ except ModuleNotFoundError as _missing:
         name=_missing.name,
     ) from _missing
 
-__all__ = ["MAX_RETRY_MS", "NDJSONParser", "SSEMessage", "SSEParser"]
+__all__ = ["MAX_RETRY_MS", "MISSING", "Delta", "JSONParser", "NDJSONParser", "SSEMessage", "SSEParser"]

@@ -1,5 +1,5 @@
 # The only place that declares C. Kernels live in csrc/ and know nothing of Python.
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "ms_grow.h" nogil:
@@ -41,3 +41,60 @@ cdef extern from "ms_sse.h" nogil:
     int ms_sse_line(ms_sse_state *s, const char *p, size_t n, size_t *off, ms_span *line)
     ms_sse_kind ms_sse_field(ms_span line, ms_span *value)
     bint ms_sse_retry(ms_span value, uint64_t max, uint64_t *out)
+
+
+cdef extern from "ms_num.h" nogil:
+    bint ms_num_int64(const char *p, size_t n, int64_t *out)
+    bint ms_num_double(const char *p, size_t n, double *out)
+
+
+cdef extern from "ms_json.h" nogil:
+    ctypedef enum ms_json_event:
+        MS_JSON_MORE
+        MS_JSON_KEY
+        MS_JSON_STRING
+        MS_JSON_TEXT
+        MS_JSON_STRING_END
+        MS_JSON_NUMBER
+        MS_JSON_NUMBER_PART
+        MS_JSON_LITERAL
+        MS_JSON_OBJECT
+        MS_JSON_ARRAY
+        MS_JSON_END
+        MS_JSON_GROW
+        MS_JSON_E_INCOMPLETE
+        MS_JSON_E_DEPTH
+        MS_JSON_E_DIGITS
+
+    int MS_JSON_S_ROOT
+    int MS_JSON_S_TRAILING
+    int MS_JSON_S_NUMBER
+
+    ctypedef struct ms_json_token:
+        const char *p
+        size_t n
+        bint ascii
+
+    ctypedef struct ms_json:
+        uint8_t *stack
+        uint32_t capacity
+        uint32_t depth
+        uint32_t max_depth
+        uint32_t max_digits
+        bint allow_nan
+        bint multiple
+        bint in_key
+        bint in_object
+        bint is_float
+        uint8_t state
+        uint8_t reason
+        uint64_t base
+        uint64_t start
+        uint64_t line
+        uint64_t line_start
+        uint64_t n_tail
+
+    ms_json_event ms_json_step(ms_json *s, const char *p, size_t n, size_t *off, ms_json_token *token)
+    ms_json_event ms_json_finish(ms_json *s, ms_json_token *token)
+    bint ms_json_in_string(const ms_json *s)
+    bint ms_json_number_is_whole(const ms_json *s)
