@@ -19,7 +19,8 @@ EVENTS = [
     ms.Citations((ms.Citation("u", "t", "s", "x", 0, 1),), 2), ms.Safety("c", "block", 0.5, "n", 1), USAGE,
     ms.Finish(ms.FinishReason.LENGTH, "max", USAGE, 2, {0: "a", 1: "b"}), ms.Handoff("t", [1]), ms.Data({"x": 1}, "n"),
     ms.StepStart(1), ms.StepFinish(1, ms.FinishReason.STOP, USAGE, 0.5), ms.File("image/png", b"\x89PNG", "u", 1),
-    ms.Raw("{", "odd"),
+    ms.Raw("{", "odd"), ms.ProviderToolCall("a", "search", {"q": [1]}, 2),
+    ms.ProviderToolResult("a", "search", [1], "no", 2),
 ]  # fmt: skip
 FACTS = {
     "retryable": True, "retry_after": 1.5, "provider": "p", "offset": 0, "reason": "r", "snippet": b"\xff", "line": 3,

@@ -8,11 +8,12 @@ from millstream.events._codec import Event, decode_event, encode_event
 from millstream.events.app import Data, File, Raw
 from millstream.events.error import Error
 from millstream.events.lifecycle import Finish, FinishReason, Handoff, Start, StepFinish, StepStart
+from millstream.events.logprobs import Logprob
 from millstream.events.objects import ObjectDelta
 from millstream.events.safety import Safety
 from millstream.events.sources import Citation, Citations
 from millstream.events.text import ReasoningDelta, TextDelta
-from millstream.events.tools import ToolCall, ToolCallDelta, ToolResult, Validity
+from millstream.events.tools import ProviderToolCall, ProviderToolResult, ToolCall, ToolCallDelta, ToolResult, Validity
 from millstream.events.usage import Usage
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
     "Finish",
     "FinishReason",
     "Handoff",
+    "Logprob",
     "ObjectDelta",
+    "ProviderToolCall",
+    "ProviderToolResult",
     "Raw",
     "ReasoningDelta",
     "Safety",

@@ -38,6 +38,8 @@ class EventType(StrEnum):
     DATA = "data"
     FILE = "file"
     RAW = "raw"
+    PROVIDER_TOOL_CALL = "provider_tool_call"
+    PROVIDER_TOOL_RESULT = "provider_tool_result"
 
     @property
     def ordinal(self) -> int:

@@ -21,7 +21,7 @@ from millstream.events.objects import ObjectDelta
 from millstream.events.safety import Safety
 from millstream.events.sources import Citations
 from millstream.events.text import ReasoningDelta, TextDelta
-from millstream.events.tools import ToolCall, ToolCallDelta, ToolResult
+from millstream.events.tools import ProviderToolCall, ProviderToolResult, ToolCall, ToolCallDelta, ToolResult
 from millstream.events.usage import Usage
 
 __all__ = ["Event", "decode_event", "encode_event"]
@@ -45,6 +45,8 @@ Event = Union[  # noqa: UP007  (X | Y would evaluate Data[Any] | ... each time a
     StepFinish,
     File,
     Raw,
+    ProviderToolCall,
+    ProviderToolResult,
 ]
 """Any event. What decoders give and encoders take."""
 
@@ -63,6 +65,10 @@ ERROR_FACTS = (
     "status",
     "code",
     "request_id",
+    "attempts",
+    "dropped",
+    "tool",
+    "first_available",
 )
 
 
@@ -100,7 +106,9 @@ def _subclasses(cls: type[StreamError]) -> dict[str, type[StreamError]]:
 def _encode_error(value: Any) -> dict[str, Any]:
     if not isinstance(value, StreamError):
         raise TypeError(f"{type(value).__name__} is not JSON")
-    facts = {"kind": value.kind, "message": value.message}
+    kind = type(value).kind
+    # Only a StreamTimeout tells more than its class: "timeout.idle".
+    facts = {"kind": kind if value.kind == kind else f"{kind}.{value.kind}", "message": value.message}
     for name in ERROR_FACTS:
         fact = getattr(value, name, None)
         if fact not in (None, "", b""):
@@ -112,8 +120,11 @@ def _decode_error(kind: type, facts: Any) -> StreamError:
     """Rebuild the exception. A kind of a later version becomes a plain StreamError and keeps its message."""
     if kind is not StreamError or not isinstance(facts, dict):
         raise TypeError(f"no {kind.__name__} can be made of this")
-    cls = _subclasses(StreamError).get(str(facts.get("kind")), StreamError)
+    name, _, detail = str(facts.get("kind")).partition(".")
+    cls = _subclasses(StreamError).get(name, StreamError)
     known = {name: facts[name] for name in ERROR_FACTS if name in facts}
+    if detail:
+        known["kind"] = detail
     if "snippet" in known:
         known["snippet"] = base64.b64decode(str(known["snippet"]), validate=True)
     if cls is LimitExceeded:

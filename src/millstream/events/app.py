@@ -46,7 +46,7 @@ class File(EventBase, frozen=True, gc=False, tag="file"):
 
 
 class Raw(EventBase, frozen=True, gc=False, tag="raw"):
-    """A wire event that the decoder does not know. Kept as it came, never an error.
+    """A wire event that the decoder does not know, or not all of it. Kept as it came, never an error.
 
     Attributes:
         data: the text of the message.

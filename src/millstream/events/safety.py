@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from millstream.events._base import EventBase, EventType
+from millstream.events.logprobs import Logprob, token_logprobs
 
 __all__ = ["Safety"]
 
@@ -27,3 +28,8 @@ class Safety(EventBase, frozen=True, gc=False, tag="safety"):
     score: float | None = None
     note: str = ""
     choice: int = 0
+
+    @property
+    def logprobs(self) -> tuple[Logprob, ...]:
+        """How likely each token of it was, read from `meta["logprobs"]`; () if the provider did not tell."""
+        return token_logprobs(self._meta.get("logprobs")) if self._meta else ()

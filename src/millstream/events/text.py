@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from millstream.events._base import EventBase, EventType
+from millstream.events.logprobs import Logprob, token_logprobs
 
 __all__ = ["ReasoningDelta", "TextDelta"]
 
@@ -23,6 +24,11 @@ class TextDelta(EventBase, frozen=True, gc=False, tag="text_delta"):
     text: str
     index: int = 0
     choice: int = 0
+
+    @property
+    def logprobs(self) -> tuple[Logprob, ...]:
+        """How likely each token of it was, read from `meta["logprobs"]`; () if the provider did not tell."""
+        return token_logprobs(self._meta.get("logprobs")) if self._meta else ()
 
 
 class ReasoningDelta(EventBase, frozen=True, gc=False, tag="reasoning_delta"):

@@ -1,4 +1,4 @@
-"""Tool calls and their results."""
+"""Tool calls and their results: of the application's tools, and of those that the provider runs itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from millstream.events._base import EventBase, EventType
 
-__all__ = ["ToolCall", "ToolCallDelta", "ToolResult", "Validity"]
+__all__ = ["ProviderToolCall", "ProviderToolResult", "ToolCall", "ToolCallDelta", "ToolResult", "Validity"]
 
 
 class Validity(StrEnum):
@@ -82,3 +82,44 @@ class ToolResult(EventBase, frozen=True, tag="tool_result"):
     name: str
     result: Any = None
     error: str | None = None
+
+
+class ProviderToolCall(EventBase, frozen=True, tag="provider_tool_call"):
+    """A tool that the provider runs itself (a search, code, an MCP server): told, not asked. Never run it.
+
+    Sent once, when the call is complete; a call that was cut off is not sent. The provider's own messages come beside
+    it as `Raw`, and are what goes back in the next turn.
+
+    Attributes:
+        id: the provider's id of the call, "" if it has none.
+        name: the tool, as the provider calls it.
+        input: what the tool was asked, any JSON value; None if not told.
+        index: the content block, from 0.
+    """
+
+    type: ClassVar[EventType] = EventType.PROVIDER_TOOL_CALL
+
+    id: str
+    name: str
+    input: Any = None
+    index: int = 0
+
+
+class ProviderToolResult(EventBase, frozen=True, tag="provider_tool_result"):
+    """What a tool gave back that the provider ran itself.
+
+    Attributes:
+        id: the id of the call.
+        name: the tool, as the provider calls it.
+        result: any JSON value, as the provider sent it; also where the tool failed, if there is more than an error.
+        error: what went wrong, else None.
+        index: the content block, from 0.
+    """
+
+    type: ClassVar[EventType] = EventType.PROVIDER_TOOL_RESULT
+
+    id: str
+    name: str
+    result: Any = None
+    error: str | None = None
+    index: int = 0
