@@ -1,0 +1,356 @@
+"""Any provider's events as an Anthropic message stream.
+
+One content block is open at a time, numbered in order. A tool call keeps its block open until it is known to be
+complete (`ToolCall`): to end a block is to confirm the call, and a broken connection must confirm nothing. What comes
+for other blocks in between waits, which only concerns interleaved parallel calls and text after an unfinished call.
+
+Not expressible, gives b"": all choices but the first, ToolResult and the calls that it answers (see `_calls.py`),
+ProviderToolCall, ProviderToolResult, StepFinish, File, ObjectDelta, Handoff, Data, Raw, warnings (`Error` that is not
+fatal), verdicts that did not stop the answer.
+Not expressible, left out: the numbers of blocks as they came; `meta` but for `raw` of a citation of this wire; Safety
+`score`; all verdicts but the first; the pieces in which a refusal came; usage after an error, which ends the wire.
+Refusals and blocks become `stop_details`, and a stop becomes a "refusal". A wire without usage says that it was 0. An
+answer that was cut off (`FinishReason.INCOMPLETE`, or a call cut off by anything but the length limit) ends without
+`message_stop`.
+Source: PROTOCOLS.md section 3; anthropic-sdk-python 2.11 `types` and `lib/streaming/_messages.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millstream.errors import ProviderError, RateLimited, StreamError
+from millstream.events import (
+    Citation,
+    Citations,
+    Error,
+    Event,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    Safety,
+    Start,
+    StepStart,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolResult,
+    Usage,
+)
+from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
+from millstream.protocols.encoders._calls import ClientCall, ClientCalls
+from millstream.protocols.encoders._faults import error_type
+from millstream.protocols.encoders._sse import SSEEncoder, json_data, json_text
+from millstream.protocols.encoders._usage import inclusive
+
+__all__ = ["AnthropicMessagesEncoder"]
+
+WORDS = {
+    FinishReason.LENGTH: "max_tokens",
+    FinishReason.TOOL_CALLS: "tool_use",
+    FinishReason.CONTENT_FILTER: "refusal",
+    FinishReason.PAUSE: "pause_turn",
+}
+"""The words of this wire; "end_turn" for whatever has none."""
+
+CITATIONS = {
+    "char_location",
+    "content_block_location",
+    "page_location",
+    "search_result_location",
+    "web_search_result_location",
+}
+OWN_ERRORS = {
+    "api_error",
+    "authentication_error",
+    "billing_error",
+    "invalid_request_error",
+    "not_found_error",
+    "overloaded_error",
+    "permission_error",
+    "rate_limit_error",
+    "request_too_large",
+    "timeout_error",
+}
+
+
+class AnthropicMessagesEncoder(SSEEncoder):
+    """message_start, blocks of text, thinking and tool_use, message_delta with reason and usage, message_stop.
+
+    Args: model, id: what to say instead of what `Start` says.
+    """
+
+    name = "anthropic-messages"
+
+    def __init__(self, *, model: str | None = None, id: str | None = None) -> None:
+        super().__init__()
+        self._model = model
+        self._id = id
+        self._n = 0
+        """Blocks begun so far."""
+        self._open: Any = None
+        """What the open block holds: ("text", index), ("thinking", index), a ClientCall, or None."""
+        self._delta_head = b""
+        """What comes before the text in a delta of the open block."""
+        self._signed = False
+        self._waiting: list[Event] = []
+        self._calls = ClientCalls()
+        self._call_prefix = ""
+        self._cited: list[bytes] = []
+        """Sources that came while no text block was open."""
+        self._refusal: dict[str, str] | None = None
+        self._usage: Usage | None = None
+
+    def _begin(self, start: Start) -> bytes:
+        id = start.id if self._id is None else self._id
+        model = start.model if self._model is None else self._model
+        self._call_prefix = f"toolu_{id}_" if id else "toolu_"
+        message: dict[str, Any] = {
+            "id": id,
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
+        }
+        return _event("message_start", message=message)
+
+    # --- blocks --------------------------------------------------------------------------------------------------
+
+    def _block(self, holds: Any, kind: str, **content: Any) -> bytes:
+        """End the open block and begin one."""
+        start = _event("content_block_start", index=self._n, content_block={"type": kind, **content})
+        out = self._stop() + start
+        self._open, self._signed = holds, False
+        self._delta_head = (
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":' % self._n
+        )
+        self._n += 1
+        return out
+
+    def _stop(self) -> bytes:
+        """End the open block, if there is one; not that of a call that was cut off, if this would confirm the call."""
+        holds, self._open = self._open, None
+        if holds is None or (isinstance(holds, ClientCall) and not holds.may_end):
+            return b""
+        return _event("content_block_stop", index=self._n - 1)
+
+    def _delta(self, kind: bytes, value: bytes) -> bytes:
+        return b'%b"%b_delta",%b}}\n\n' % (self._delta_head, kind, value[1:-1])
+
+    def _in_call(self) -> bool:
+        """Whether the open block is that of a call that goes on."""
+        return isinstance(self._open, ClientCall) and not self._open.over
+
+    def _must_wait(self, event: Event) -> bool:
+        if not self._in_call():
+            return False
+        self._waiting.append(event)
+        return True
+
+    def _catch_up(self) -> bytes:
+        """Write what waited, until another call is open."""
+        waiting, self._waiting = self._waiting, []
+        return b"".join([self._writers[type(event)](self, event) for event in waiting])
+
+    def _catch_up_all(self) -> bytes:
+        """Write all that waited, though nobody said that the calls before it were over."""
+        out = b""
+        while self._waiting:
+            if isinstance(self._open, ClientCall):
+                self._open.over = True
+            out += self._catch_up()
+        return out
+
+    # --- events --------------------------------------------------------------------------------------------------
+
+    def _text(self, event: TextDelta) -> bytes:
+        if event.choice != 0:
+            return b""
+        text = json_text(event.text)
+        if self._open == ("text", event.index):
+            return b'%b"text_delta","text":%b}}\n\n' % (self._delta_head, text)
+        if self._must_wait(event):
+            return b""
+        return self._text_block(event.index) + self._text(event)
+
+    def _text_block(self, index: int) -> bytes:
+        out = [self._block(("text", index), "text", text="")]
+        out += [self._delta(b"citations", cited) for cited in self._cited]
+        self._cited = []
+        return b"".join(out)
+
+    def _reasoning(self, event: ReasoningDelta) -> bytes:
+        if event.choice != 0 or self._must_wait(event):
+            return b""
+        text, signature = json_text({"thinking": event.text}), json_text({"signature": event.signature})
+        json_text(event.encrypted)  # raises, if at all, before anything has changed
+        out = b""
+        if event.text or event.signature:
+            if self._open != ("thinking", event.index) or (event.text and self._signed):
+                out += self._block(("thinking", event.index), "thinking", thinking="", signature="")
+            if event.text:
+                out += self._delta(b"thinking", text)
+            if event.signature:
+                out += self._delta(b"signature", signature)
+                self._signed = True
+        if event.encrypted:
+            out += self._block(("redacted", event.index), "redacted_thinking", data=event.encrypted) + self._stop()
+        return out
+
+    def _citations(self, event: Citations) -> bytes:
+        raw = (event._meta or {}).get("raw")
+        own = isinstance(raw, dict) and raw.get("type") in CITATIONS and len(event.citations) == 1
+        cited = [json_text({"citation": raw if own else _citation(source)}) for source in event.citations]
+        if self._open == ("text", event.index):
+            return b"".join([self._delta(b"citations", one) for one in cited])
+        self._cited += cited
+        return b""
+
+    def _step_start(self, event: StepStart) -> bytes:
+        self._calls.holding = True
+        return b"" if self._in_call() else self._stop()
+
+    def _tool_result(self, event: ToolResult) -> bytes:
+        self._calls.answered(event.id)
+        return b""
+
+    def _call_delta(self, event: ToolCallDelta) -> bytes:
+        if event.choice != 0 or self._calls.holding:
+            return b""
+        call = self._calls.find(event, self._call_prefix)
+        if call is not self._open and self._must_wait(event):
+            return b""
+        arguments = call.take(event)
+        return b"" if arguments is None else self._fragment(call, arguments)
+
+    def _call(self, event: ToolCall) -> bytes:
+        if event.choice != 0:
+            return b""
+        if self._calls.holding:
+            self._calls.hold(event)
+            return b""
+        call = self._calls.find(event, self._call_prefix)
+        if call is not self._open and self._must_wait(event):
+            return b""
+        out = self._fragment(call, call.rest(event))
+        self._calls.done(event)
+        if call.may_end:
+            out += self._stop()
+        return out + self._catch_up()
+
+    def _fragment(self, call: ClientCall, arguments: str) -> bytes:
+        value = json_text({"partial_json": arguments})
+        out = b""
+        if not call.begun:
+            out = self._block(call, "tool_use", id=call.id, name=call.name, input={})
+            call.begun = True
+        if arguments:
+            out += self._delta(b"input_json", value)
+            call.sent.append(arguments)
+        return out
+
+    def _safety(self, event: Safety) -> bytes:
+        if event.choice == 0 and event.action in ("refuse", "block"):
+            if self._refusal is None:
+                self._refusal = {"type": "refusal", "category": event.category, "explanation": event.note}
+            elif event.action == "refuse":
+                self._refusal["explanation"] += event.note
+        return b""
+
+    def _note_usage(self, event: Usage) -> bytes:
+        self._usage = event
+        return b""
+
+    def _error(self, event: Error) -> bytes:
+        if not event.fatal:
+            return b""
+        out = _event("error", error={"type": _error_type(event.error), "message": event.error.message})
+        out = self._catch_up_all() + out
+        self._live = False
+        return out
+
+    def _finish(self, event: Finish) -> bytes:
+        if event.reason is FinishReason.ERROR:
+            return self._error(Error(StreamError("the answer ended with an error")))
+        out = [self._catch_up_all(), *map(self._call, self._calls.release())]
+        if self._cited:
+            out.append(self._text_block(0))
+        cut_off = self._calls.cut_off(event.reason)
+        delta: dict[str, Any] = {"stop_reason": None if cut_off else self._reason(event), "stop_sequence": None}
+        if self._refusal is not None:
+            delta["stop_details"] = self._refusal
+        usage = event.usage or self._usage
+        if not cut_off:
+            out.append(self._stop())
+        if not cut_off or usage is not None or self._refusal is not None:
+            counts = {"output_tokens": 0} if usage is None else _usage(usage)
+            out.append(_event("message_delta", delta=delta, usage=counts))
+        if not cut_off:
+            out.append(_event("message_stop"))
+        self._live = False
+        return b"".join(out)
+
+    def _reason(self, event: Finish) -> str:
+        if self._refusal is not None and event.reason in (FinishReason.STOP, FinishReason.OTHER):
+            return "refusal"
+        if AnthropicMessagesDecoder.reasons.get(event.raw_reason) is event.reason:
+            return event.raw_reason
+        return WORDS.get(event.reason, "end_turn")
+
+    _writers = {
+        Citations: _citations,
+        Error: _error,
+        Finish: _finish,
+        ReasoningDelta: _reasoning,
+        Safety: _safety,
+        StepStart: _step_start,
+        TextDelta: _text,
+        ToolCall: _call,
+        ToolCallDelta: _call_delta,
+        ToolResult: _tool_result,
+        Usage: _note_usage,
+    }
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return json_data({"type": kind, **fields}, kind)
+
+
+def _citation(source: Citation) -> dict[str, Any]:
+    cited: dict[str, Any]
+    if source.url:
+        cited = {"type": "web_search_result_location", "url": source.url, "title": source.title}
+        cited |= {"encrypted_index": "", "source": source.source}
+    else:
+        cited = {"type": "char_location", "document_index": 0, "document_title": source.title}
+        cited |= {"file_id": source.source or None}
+    return cited | {"cited_text": source.text, "start_char_index": source.start, "end_char_index": source.end}
+
+
+def _error_type(error: StreamError) -> str:
+    if isinstance(error, ProviderError) and error.code in OWN_ERRORS:
+        return error.code
+    if isinstance(error, RateLimited) and not error.retryable:
+        return "billing_error"
+    return error_type(error, "api_error")
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Return the provider's own object if it is of this wire and still says the same."""
+    raw = usage.raw or {}
+    own = raw.get("output_tokens") is not None and not raw.keys() & {"total_tokens", "input_tokens_details"}
+    if own and (raw.get("input_tokens"), raw["output_tokens"]) == (usage.input_tokens, usage.output_tokens):
+        return raw
+    counts = inclusive(usage)
+    out: dict[str, Any] = {
+        "input_tokens": counts.input - (counts.cache_read or 0) - (counts.cache_write or 0),
+        "output_tokens": counts.output,
+        "cache_read_input_tokens": counts.cache_read,
+        "cache_creation_input_tokens": counts.cache_write,
+    }
+    if counts.reasoning is not None:
+        out["output_tokens_details"] = {"thinking_tokens": counts.reasoning}
+    return {key: value for key, value in out.items() if value is not None}
