@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import millstream as ms
+from millstream.protocols import DECODERS
 
 TINY = 64_000  # larger bodies are not fed byte by byte
 
@@ -101,6 +102,8 @@ def _parsed(text: str | bytes):
 def check_lifecycle(events: list[ms.Event], protocol: str = "") -> None:
     """Start (anything else)* [Error] [Usage] Finish; our own wire passes through what it is given in between."""
     kinds = [event.type for event in events]
+    if protocol:
+        assert {type(event) for event in events} <= {*DECODERS[protocol].gives, ms.Start, ms.Error, ms.Finish}
     assert kinds[0] == "start"
     assert kinds[-1] == "finish"
     assert kinds.count("start") == kinds.count("finish") == 1

@@ -142,4 +142,5 @@ def test_refusal_details() -> None:
 
 def test_citations() -> None:
     cited = {"url": "u", "document_title": "t", "cited_text": "c", "start_char_index": 1, "end_char_index": 2}
-    assert ms.Citations((ms.Citation("u", "t", "", "c", 1, 2),), 3) in run(delta("citations", 3, citation=cited))
+    expected = ms.Citations((ms.Citation("u", "t", "", "c", 1, 2),), 3, _meta={"raw": cited})
+    assert expected in run(delta("citations", 3, citation=cited))

@@ -15,6 +15,8 @@ from millstream.events import (
     File,
     Finish,
     FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
     Raw,
     ReasoningDelta,
     Safety,
@@ -94,10 +96,21 @@ def test_tool_call_cut_off_by_the_limit_is_incomplete(fragments):
     assert call.validity is Validity.INCOMPLETE
 
 
-def test_server_tool_is_raw():
+def test_provider_tool():
     start = {"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t", "name": "f", "type": "server_tool_use"}}}
-    events = converse(("contentBlockStart", start), delta(1, toolUse={"input": "{}"}), STOP, stop("end_turn"))
-    assert [type(e) for e in events] == [Start, Raw, Raw, Finish]
+    result = {"toolUseId": "t", "type": "f_result", "status": "error"}
+    events = converse(
+        ("contentBlockStart", start), delta(1, toolUse={"input": '{"a":'}), delta(1, toolUse={"input": "1}"}), STOP,
+        ("contentBlockStart", {"contentBlockIndex": 2, "start": {"toolResult": result}}),
+        delta(2, toolResult=[{"json": {"x": 1}}]), ("contentBlockStop", {"contentBlockIndex": 2}),
+    )  # fmt: skip
+    assert [e for e in events if not isinstance(e, (Start, Raw, Finish))] == [
+        ProviderToolCall("t", "f", {"a": 1}, 1),
+        ProviderToolResult("t", "f", [{"json": {"x": 1}}], "the tool failed", 2),
+    ]  # fmt: skip
+    assert sum(isinstance(e, Raw) for e in events) == 5
+    cut = converse(("contentBlockStart", start), delta(1, toolUse={"input": "{"}))
+    assert [type(e) for e in cut] == [Start, Raw, Raw, Finish]
 
 
 def test_reasoning_signature_and_redacted():

@@ -9,8 +9,12 @@ from millstream.events import (
     Citation,
     Citations,
     Error,
+    File,
     Finish,
     FinishReason,
+    Logprob,
+    ProviderToolCall,
+    ProviderToolResult,
     Raw,
     ReasoningDelta,
     Safety,
@@ -158,3 +162,48 @@ def test_old_form_of_errors():
 def test_usage_dialects(raw, cached, written, reasoning):
     usage = read("deepseek", chunk(more=f',"usage":{raw}'))[-1].usage
     assert (usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens) == (cached, written, reasoning)
+
+
+def test_a_call_begun_after_a_finish_reason_is_not_confirmed_by_it():
+    """Together finishes each of several calls; a connection lost inside the second one must not run it."""
+
+    def call(index, arguments, reason="null"):
+        function = f'{{"name":"f","arguments":{arguments}}}'
+        part = f'{{"index":{index},"id":"{index}","function":{function}}}'
+        return f'{{"choices":[{{"index":0,"delta":{{"tool_calls":[{part}]}},"finish_reason":{reason}}}]}}'
+
+    first, begun = call(0, '"{}"', '"tool_calls"'), call(1, '""')
+    cut = read("openai-compatible", first, begun)
+    assert [e.validity for e in cut if isinstance(e, ToolCall)] == ["valid", "incomplete"]
+    assert cut[-1].reason == "incomplete"
+    whole = read("openai-compatible", first, begun, call(1, '"{}"', '"tool_calls"'))
+    assert [e.validity for e in whole if isinstance(e, ToolCall)] == ["valid", "valid"]
+    assert whole[-1].reason == "tool_calls"
+
+
+def test_groqs_own_tools():
+    begun = chunk('{"executed_tools":[{"index":0,"type":"search","arguments":"{\\"q\\":1}"}]}')
+    done = chunk('{"executed_tools":[{"index":0,"type":"search","arguments":"{\\"q\\":1}","output":"found"}]}')
+    events = read("groq", begun, done, END)
+    assert [type(e) for e in events[1:5]] == [Raw, ProviderToolCall, Raw, ProviderToolResult]
+    assert events[2] == ProviderToolCall("0", "search", {"q": 1})
+    assert events[4] == ProviderToolResult("0", "search", "found")
+
+
+def test_openrouters_images_are_files():
+    url = '{"type":"image_url","image_url":{"url":"%s"},"index":1}'
+    inline, elsewhere = url % "data:image/png;base64,iVBORw==", url % "https://x/y.png"
+    events = read("openrouter", chunk(f'{{"content":"","images":[{inline},{elsewhere}]}}'), END)
+    assert events[1:3] == [File("image/png", b"\x89PNG", "", 1), File("", b"", "https://x/y.png", 1)]
+    images = url % "data:image/png;base64,*"
+    broken = ("data: " + chunk(f'{{"images":[{images}]}}') + "\n\n").encode()
+    assert [type(e) for e in decoder("openrouter").feed(broken)] == [Start, Error, Finish]
+
+
+def test_log_probabilities_of_refusals_and_of_together():
+    refusal = '"logprobs":{"content":null,"refusal":[{"token":"no","logprob":-1,"bytes":[110,111],"top_logprobs":[]}]}'
+    events = read("openai-compatible", f'{{"choices":[{{"index":0,"delta":{{"refusal":"no"}},{refusal}}}]}}')
+    assert events[1].logprobs == (Logprob("no", -1.0, b"no"),)
+    flat = '"logprobs":{"tokens":["hi"],"token_logprobs":[-2]}'
+    events = read("openai-compatible", f'{{"choices":[{{"index":0,"delta":{{"content":"hi"}},{flat}}}]}}')
+    assert events[1].logprobs == (Logprob("hi", -2.0),)

@@ -73,7 +73,7 @@ def test_a_plan_is_reasoning_and_calls_are_numbered() -> None:
         {"type": "tool-call-end", "index": 7},
         end("TOOL_CALL"),
     )
-    assert events[1] == ms.ReasoningDelta("I will")
+    assert events[1].text == "I will"
     assert [(c.id, c.name, c.arguments) for c in calls_of(events)] == [("a", "f", {"x": 1}), ("b", "g", {})]
     assert events[-1].reason == "tool_calls"
 

@@ -31,7 +31,7 @@ def test_capture(entry: dict) -> None:
     body = (corpus() / entry["file"]).read_bytes()
     truth = json.loads((corpus() / f"{entry['file']}.truth.json").read_bytes())
     events = decode(entry["api"], body)
-    check_lifecycle(events)
+    check_lifecycle(events, entry["api"])
     if entry["api"] == "mcp-sse":  # no answer of a model: the truth is the messages themselves
         actual = {"events": [[event.event, event.json()] for event in events if isinstance(event, ms.Raw)]}
         expected = {"events": truth["events"]}

@@ -73,7 +73,7 @@ def test_signatures_stand_before_their_part() -> None:
         ms.ReasoningDelta(signature="s1", _meta={"part": "functionCall"}),
         ms.ToolCallDelta("", "f", "{}"),
         ms.ToolCall("", "f", b"{}", {}),
-        ms.ReasoningDelta(signature="s2", _meta={"part": "text"}),
+        ms.ReasoningDelta(signature="s2", _meta={"part": ""}),
     ]
 
 
@@ -191,7 +191,23 @@ def test_files_and_server_tools() -> None:
     )
     assert events[1:3] == [ms.File("image/png", b"\x89PNG"), ms.File("a/b", url="u")]
     assert events[3].json() == code
-    assert len(events) == 5
+    assert events[4] == ms.ProviderToolCall("", "code_execution", "1")
+    assert len(events) == 6
+
+
+def test_what_googles_tools_gave_back() -> None:
+    failed = {"codeExecutionResult": {"outcome": "OUTCOME_FAILED", "output": "no", "id": "a"}}
+    fine = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}
+    call = {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {"queries": ["q"]}, "id": "b"}}
+    answer = {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "response": {"x": 1}, "id": "b"}}
+    events = run(chunk(failed, fine, call, answer), STOP)
+    assert [event for event in events if event.type.startswith("provider")] == [
+        ms.ProviderToolResult("a", "code_execution", "no", "FAILED"),
+        ms.ProviderToolResult("", "code_execution", "1"),
+        ms.ProviderToolCall("b", "google_search_web", {"queries": ["q"]}),
+        ms.ProviderToolResult("b", "google_search_web", {"x": 1}),
+    ]
+    assert sum(isinstance(event, ms.Raw) for event in events) == 4, "and each part as it came, to be sent back"
 
 
 def test_a_blocked_prompt() -> None:
@@ -256,11 +272,18 @@ def test_sources() -> None:
 
 
 def test_metadata_without_a_type_of_its_own_is_raw() -> None:
-    events = run(chunk({"text": "x"}, groundingMetadata={"webSearchQueries": ["q"]}, logprobsResult={"a": 1}), STOP)
-    assert [e.json() for e in events[2:4]] == [
-        {"groundingMetadata": {"webSearchQueries": ["q"]}},
+    events = run(chunk(groundingMetadata={"webSearchQueries": ["q"]}, logprobsResult={"a": 1}), STOP)
+    assert [e.json() for e in events if isinstance(e, ms.Raw)] == [
         {"logprobsResult": {"a": 1}},
+        {"groundingMetadata": {"webSearchQueries": ["q"]}},
     ]
+
+
+def test_log_probabilities_are_with_the_text() -> None:
+    likely = {"chosenCandidates": [{"token": "x", "tokenId": 5, "logProbability": -0.5}]}
+    likely["topCandidates"] = [{"candidates": [{"token": "y", "logProbability": -0.25}]}]
+    events = run(chunk({"text": "x"}, logprobsResult=likely), STOP)
+    assert events[1].logprobs == (ms.Logprob("x", -0.5, None, (ms.Logprob("y", -0.25),)),)
 
 
 def test_the_wrapper_of_code_assist() -> None:

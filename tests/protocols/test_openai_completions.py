@@ -14,7 +14,7 @@ def read(*objects):
 def test_text_and_end():
     assert read('{"model":"m","id":"i","choices":[{"index":0,"text":"hi","logprobs":{"tokens":["hi"]}}]}',
                 '{"choices":[{"text":"","finish_reason":"length"}]}', "[DONE]") == [
-        Start("m", "i"), TextDelta("hi"), Finish(FinishReason.LENGTH, "length"),
+        Start("m", "i"), TextDelta("hi", _meta={"logprobs": {"tokens": ["hi"]}}), Finish(FinishReason.LENGTH, "length"),
     ]  # fmt: skip
 
 

@@ -155,7 +155,13 @@ def test_reasoning_and_its_encrypted_content() -> None:
     assert events[1:-1] == [
         ms.ReasoningDelta("think"),
         ms.ReasoningDelta("ing"),
-        ms.ReasoningDelta(encrypted="gAAA", _meta={"id": "rs_1"}),
+        ms.ReasoningDelta(
+            encrypted="gAAA",
+            _meta={
+                "id": "rs_1",
+                "item": {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "thinking"}]},
+            },
+        ),
     ]
 
 

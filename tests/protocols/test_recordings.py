@@ -17,17 +17,22 @@ import pytest
 import millstream as ms
 from protocols.decoding import check_lifecycle, decode, outcome, pieces, random_cuts, truth_outcome, wire
 
-RECORDINGS = Path(ms.__file__).parent / "_recordings"
+FOLDERS = (Path(ms.__file__).parent / "_recordings", Path(__file__).parents[1] / "recordings")
 GOLDEN = Path(__file__).parent / "golden"
-APIS = {entry["file"]: entry["api"] for entry in json.loads((RECORDINGS / "INDEX.json").read_bytes())}
-NAMES = sorted(file.removesuffix(".sse") for file, api in APIS.items() if api in ms.decoder_names())
+FOUND = {
+    entry["file"].removesuffix(".sse"): (entry["api"], folder / entry["file"])
+    for folder in FOLDERS
+    for entry in json.loads((folder / "INDEX.json").read_bytes())
+}
+NAMES = sorted(FOUND)
 LONG = 20_000
 
 recordings = pytest.mark.parametrize("name", NAMES)
 
 
 def read(name: str) -> tuple[str, bytes]:
-    return APIS[f"{name}.sse"], (RECORDINGS / f"{name}.sse").read_bytes()
+    api, file = FOUND[name]
+    return api, file.read_bytes()
 
 
 def golden(name: str) -> list[bytes]:
@@ -42,7 +47,7 @@ def test_whole_equals_golden_and_truth(name: str) -> None:
         (GOLDEN / f"{name}.jsonl").write_bytes(b"".join(line + b"\n" for line in wire(events)))
     assert wire(events) == golden(name)
     check_lifecycle(events)
-    assert outcome(events) == truth_outcome(json.loads((RECORDINGS / f"{name}.sse.truth.json").read_bytes()))
+    assert outcome(events) == truth_outcome(json.loads(FOUND[name][1].with_suffix(".sse.truth.json").read_bytes()))
 
 
 @recordings
@@ -70,3 +75,4 @@ def test_every_single_cut_equals_golden(name: str) -> None:
 
 def test_the_recordings_are_there() -> None:
     assert {"chat-text", "chat-text-usage", "chat-tool-call", "messages-text", "messages-thinking"} <= set(NAMES)
+    assert len(NAMES) == len(list(GOLDEN.glob("*.jsonl"))) == 14

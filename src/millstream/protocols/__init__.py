@@ -24,6 +24,11 @@ from millstream.protocols.chat_dialects import (
     OpenRouterDecoder,
 )
 from millstream.protocols.cohere import CohereV1Decoder, CohereV2Decoder
+from millstream.protocols.encoders.anthropic_messages import AnthropicMessagesEncoder
+from millstream.protocols.encoders.mcp_sse import MCPEncoder
+from millstream.protocols.encoders.openai_chat import OpenAIChatEncoder
+from millstream.protocols.encoders.openai_responses import OpenAIResponsesEncoder
+from millstream.protocols.encoders.ui_message import UIMessageEncoder
 from millstream.protocols.gemini import GeminiArrayDecoder, GeminiDecoder
 from millstream.protocols.google_interactions import GoogleInteractionsDecoder
 from millstream.protocols.llamacpp_native import LlamaCppNativeDecoder
@@ -79,7 +84,18 @@ DECODERS: dict[str, type[Decoder]] = {
     )
 }
 
-ENCODERS: dict[str, type[Encoder]] = {cls.name: cls for cls in (NativeEncoder, NativeLinesEncoder)}
+ENCODERS: dict[str, type[Encoder]] = {
+    cls.name: cls
+    for cls in (
+        AnthropicMessagesEncoder,
+        MCPEncoder,
+        NativeEncoder,
+        NativeLinesEncoder,
+        OpenAIChatEncoder,
+        OpenAIResponsesEncoder,
+        UIMessageEncoder,
+    )
+}
 
 ALIASES = {
     "anthropic": "anthropic-messages",

@@ -7,7 +7,7 @@ A decoder is a total function from bytes to events: whatever the bytes, it gives
 with exactly one `Start` and one `Finish`, and raises only on misuse. What goes wrong becomes a fatal `Error` event,
 after everything that had arrived before it. How the bytes were cut never changes the events.
 
-A protocol is one file: a subclass of `SSEDecoder` or `NDJSONDecoder` with `name`, `media_types` and `_object`, which
+A protocol is one file: a subclass of `SSEDecoder` or `NDJSONDecoder` with `name`, `gives` and `_object`, which
 gets each message as a dict and calls the methods of "what protocols call" below. It may read the dict without care:
 what it raises on a shape that it did not expect becomes a `ProtocolError` with the offset of the message.
 """
@@ -22,14 +22,29 @@ from orjson import JSONDecodeError, loads
 
 from millstream.core import NDJSONParser, SSEMessage, SSEParser
 from millstream.errors import ConcurrentUseError, LimitExceeded, ParseError, ParserClosed, ProtocolError, StreamError
-from millstream.events import Error, Event, Finish, FinishReason, Raw, Start, Usage
+from millstream.events import (
+    Error,
+    Event,
+    Finish,
+    FinishReason,
+    Raw,
+    ReasoningDelta,
+    Start,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 from millstream.limits import DEFAULT_LIMITS, Limits
 from millstream.protocols._errors import provider_error
 from millstream.protocols._tools import ToolCalls
 
-__all__ = ["Bytes", "Decoder", "Encoder", "NDJSONDecoder", "SSEDecoder"]
+__all__ = ["ANSWER", "Bytes", "Decoder", "Encoder", "NDJSONDecoder", "SSEDecoder"]
 
 Bytes = bytes | bytearray | memoryview
+
+# What nearly every model wire can give, for `Decoder.gives`.
+ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta, ToolCall, Usage, Raw)
 
 # What reading a dict of an unexpected shape raises.
 SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -45,6 +60,8 @@ class Decoder(ABC):
 
     name: ClassVar[str]
     media_types: ClassVar[tuple[str, ...]]
+    gives: ClassVar[tuple[type[Event], ...]]
+    """The kinds of event that it can give besides `Start`, `Error` and `Finish`."""
     reasons: ClassVar[dict[str, FinishReason]] = {}
     """The wire's finish reasons in the common vocabulary; what is missing here becomes "other"."""
 
@@ -175,10 +192,13 @@ class Decoder(ABC):
         """End the stream: `Usage` and `Finish`. `terminated`: the wire's own terminator was seen."""
         if self.ended:
             return
-        complete = terminated or bool(self._reasons)
-        for call in self._tools.finish(None, cut=False, confirmed=complete):
+        # A finish reason gave the calls before it; it says nothing of one that was begun after it.
+        calls = self._tools.finish(None, cut=False, confirmed=terminated)
+        for call in calls:
             self._emit(call)
-        if self._reasons:
+        if calls and not terminated:
+            reason = FinishReason.INCOMPLETE
+        elif self._reasons:
             reason = self._normal(self._reasons.get(0, next(iter(self._reasons.values()))))
         else:
             reason = FinishReason.STOP if terminated else FinishReason.INCOMPLETE

@@ -6,9 +6,10 @@ Used for errors inside a stream and for HTTP error bodies alike. Sources: PROTOC
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from millstream.errors import AuthError, InvalidRequest, Overloaded, ProviderError, RateLimited
+from millstream.errors import AuthError, InvalidRequest, Overloaded, ProviderError, RateLimited, SafetyBlocked
 
 __all__ = ["provider_error"]
 
@@ -50,7 +51,11 @@ BY_WORD: tuple[tuple[str, type[ProviderError]], ...] = (
     ("too_large", InvalidRequest),
 )
 
+# Before the status: it is 400 or 403, but the caller's remedy is another text, not another request.
+SAFETY = ("content_filter", "content_policy", "safety", "moderation")
+
 NEVER_RETRY = ("insufficient_quota", "billing")
+RETRY_DELAY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?s", re.ASCII)
 SERVER_FAULT = ("api_error", "server", "internal", "timeout")
 
 
@@ -82,7 +87,7 @@ def provider_error(
         status=status,
         code=code,
         request_id=request_id,
-        retry_after=retry_after,
+        retry_after=_retry_delay(payload) if retry_after is None else retry_after,
         provider=provider,
         retryable=(server_fault or cls.retryable) and not any(word in words for word in NEVER_RETRY),
         body=body,
@@ -103,7 +108,20 @@ def _detail(payload: Any) -> tuple[str, int | None, str]:
     return code, number, next((text for text in texts if isinstance(text, str)), "")
 
 
+def _retry_delay(payload: Any) -> float | None:
+    """Return the seconds of Google's `RetryInfo` detail: `{"retryDelay": "39s"}`."""
+    error = payload.get("error") if isinstance(payload, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else []:
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and RETRY_DELAY.fullmatch(delay):
+            return float(delay[:-1])
+    return None
+
+
 def _class_of(status: int | None, words: str) -> type[ProviderError]:
+    if any(word in words for word in SAFETY) and (status is None or status < 429):
+        return SafetyBlocked
     if status in BY_STATUS:
         return BY_STATUS[status]
     if status is None:

@@ -1,10 +1,13 @@
-"""What goes from JSON into an event has the type that the event promises: nothing else comes past these four."""
+"""What goes from JSON into an event has the type that the event promises: nothing else comes past these."""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
-__all__ = ["count", "label", "number", "text"]
+from millstream.events import File
+
+__all__ = ["count", "file_of", "label", "number", "text"]
 
 
 def text(value: Any) -> str:
@@ -35,3 +38,11 @@ def count(value: Any) -> int | None:
     if type(value) is float and value.is_integer():
         return int(value)
     return value if type(value) is int else None
+
+
+def file_of(url: str, index: int) -> File:
+    """Make a file of an address; a `data:` URL holds the bytes themselves. Raises ValueError if it is malformed."""
+    head, comma, data = url.partition(";base64,")
+    if not (comma and head.startswith("data:")):
+        return File("", url=url, index=index)
+    return File(head.removeprefix("data:"), b64decode(data, validate=True), index=index)

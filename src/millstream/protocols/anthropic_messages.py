@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from millstream.events import Citation, Citations, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
-from millstream.protocols._base import SSEDecoder
+from millstream.events import (
+    Citation,
+    Citations,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    Safety,
+    TextDelta,
+    Usage,
+)
+from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._provider_tools import ProviderTools
 from millstream.protocols._values import count, label, number, text
 
 __all__ = ["AnthropicMessagesDecoder"]
@@ -20,6 +32,7 @@ class AnthropicMessagesDecoder(SSEDecoder):
     """message_start (content_block_start content_block_delta* content_block_stop)* message_delta message_stop."""
 
     name = "anthropic-messages"
+    gives = (*ANSWER, ProviderToolCall, ProviderToolResult, Citations, Safety)
     reasons = {
         "end_turn": FinishReason.STOP,
         "stop_sequence": FinishReason.STOP,
@@ -34,6 +47,7 @@ class AnthropicMessagesDecoder(SSEDecoder):
         super()._restart()
         self._raw_usage: dict[str, Any] = {}
         self._whole_input: dict[int, Any] = {}
+        self._provider_tools = ProviderTools()
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         match obj.get("type"):
@@ -94,8 +108,20 @@ class AnthropicMessagesDecoder(SSEDecoder):
                 self._emit(self._tools.fragment(index, label(block["id"]), label(block["name"]), None))
                 if block.get("input"):
                     self._whole_input[index] = block["input"]
-            case _:
+            case kind:
                 self._raw(message)
+                self._provider_block(kind, block, index)
+
+    def _provider_block(self, kind: Any, block: dict[str, Any], index: int) -> None:
+        """A tool that the provider runs, or what it gave back; that comes whole."""
+        if kind in ("server_tool_use", "mcp_tool_use"):
+            self._provider_tools.begin(index, label(block.get("id")), label(block.get("name")), block.get("input"))
+        elif label(kind).endswith("_tool_result"):
+            content, call_id = block.get("content"), label(block.get("tool_use_id"))
+            error = label(content.get("error_code")) if isinstance(content, dict) else ""
+            error = error or ("the tool failed" if block.get("is_error") else "")
+            kind = kind.removesuffix("_tool_result")
+            self._emit(self._provider_tools.result(index, call_id, kind, content, error))
 
     def _delta(self, delta: dict[str, Any], index: int, message: Any) -> None:
         match delta.get("type"):
@@ -112,8 +138,12 @@ class AnthropicMessagesDecoder(SSEDecoder):
                 if delta["partial_json"]:
                     self._whole_input.pop(index, None)
                     self._emit(self._tools.fragment(index, "", "", text(delta["partial_json"])))
+            case "input_json_delta" if index in self._provider_tools:
+                self._provider_tools.add(index, text(delta["partial_json"]))
+                self._raw(message)
             case "citations_delta":
-                self._emit(Citations((_citation(delta["citation"]),), index))
+                raw = delta["citation"]
+                self._emit(Citations((_citation(raw),), index, _meta={"raw": raw}))
             case _:
                 self._raw(message)
 
@@ -121,7 +151,7 @@ class AnthropicMessagesDecoder(SSEDecoder):
         if index in self._whole_input:
             # A call that came complete in content_block_start (programmatic tool calling).
             self._emit(self._tools.fragment(index, "", "", self._whole_input.pop(index)))
-        call = self._tools.done(index)
+        call = self._tools.done(index) or self._provider_tools.done(index)
         if call is not None:
             self._emit(call)
 

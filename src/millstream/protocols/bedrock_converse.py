@@ -1,7 +1,7 @@
 """Amazon Bedrock's `converse-stream`, and what all of Bedrock's streams share: framing, exceptions.
 
 The end is `metadata`, which comes after `messageStop`. A text block has no `contentBlockStart`. Tool calls are given at
-`messageStop`: only then is it known whether a token limit cut them off. Provider-executed tools are `Raw`.
+`messageStop`: only then is it known whether a token limit cut them off.
 Source: PROTOCOLS.md section 8.
 """
 
@@ -14,10 +14,23 @@ from typing import Any
 
 from orjson import loads
 
-from millstream.events import Citation, Citations, File, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
-from millstream.protocols._base import Decoder
+from millstream.events import (
+    Citation,
+    Citations,
+    File,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    Safety,
+    TextDelta,
+    Usage,
+)
+from millstream.protocols._base import ANSWER, Decoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._eventstream import EventStreamMessage, EventStreamParser
+from millstream.protocols._provider_tools import ProviderTools
 from millstream.protocols._values import count, label, number, text
 
 __all__ = ["BedrockConverseDecoder", "EventStreamDecoder"]
@@ -59,6 +72,7 @@ class BedrockConverseDecoder(EventStreamDecoder):
     """messageStart (contentBlockStart? contentBlockDelta* contentBlockStop)* messageStop metadata."""
 
     name = "bedrock-converse"
+    gives = (*ANSWER, ProviderToolCall, ProviderToolResult, Citations, Safety, File)
     reasons = {
         "end_turn": FinishReason.STOP,
         "stop_sequence": FinishReason.STOP,
@@ -69,6 +83,11 @@ class BedrockConverseDecoder(EventStreamDecoder):
         "content_filtered": FinishReason.CONTENT_FILTER,
     }
 
+    def _restart(self) -> None:
+        super()._restart()
+        self._provider_tools = ProviderTools()
+        self._results: dict[int, tuple[dict[str, Any], list[Any]]] = {}
+
     def _event(self, kind: str, body: dict[str, Any], source: str) -> None:
         match kind:
             case "contentBlockDelta":
@@ -78,7 +97,7 @@ class BedrockConverseDecoder(EventStreamDecoder):
             case "messageStart":
                 self._begin()
             case "contentBlockStop":
-                pass
+                self._block_stop(number(body.get("contentBlockIndex")))
             case "messageStop":
                 self._finish(text(body["stopReason"]))
             case "metadata":
@@ -96,6 +115,20 @@ class BedrockConverseDecoder(EventStreamDecoder):
             self._emit(self._tools.fragment(index, label(tool.get("toolUseId")), label(tool.get("name")), None))
         elif start:
             self._emit(Raw(source, "contentBlockStart"))
+            if tool:
+                self._provider_tools.begin(index, label(tool.get("toolUseId")), label(tool.get("name")))
+            elif isinstance(start.get("toolResult"), dict):
+                self._results[index] = start["toolResult"], []
+
+    def _block_stop(self, index: int) -> None:
+        call = self._provider_tools.done(index)
+        if call is not None:
+            self._emit(call)
+        if index in self._results:
+            head, parts = self._results.pop(index)
+            error = "the tool failed" if head.get("status") == "error" else ""
+            kind = label(head.get("type")).removesuffix("_result")
+            self._emit(self._provider_tools.result(index, label(head.get("toolUseId")), kind, parts, error))
 
     def _delta(self, delta: dict[str, Any], index: int, source: str) -> None:
         match delta:
@@ -113,6 +146,14 @@ class BedrockConverseDecoder(EventStreamDecoder):
                 self._emit(File(f"image/{text(kind)}", b64decode(text(data)), index=index))
             case _:
                 self._emit(Raw(source, "contentBlockDelta"))
+                self._provider_delta(delta, index)
+
+    def _provider_delta(self, delta: dict[str, Any], index: int) -> None:
+        match delta:
+            case {"toolUse": {"input": str(fragment)}} if index in self._provider_tools:
+                self._provider_tools.add(index, fragment)
+            case {"toolResult": list(parts)} if index in self._results:
+                self._results[index][1].extend(parts)
 
     def _reasoning(self, thought: dict[str, Any], index: int) -> None:
         said, signature, hidden = (label(thought.get(key)) for key in ("text", "signature", "redactedContent"))

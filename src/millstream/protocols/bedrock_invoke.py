@@ -49,6 +49,7 @@ class BedrockInvokeDecoder(EventStreamDecoder):
     """event `chunk`: {"bytes": base64(JSON)}."""
 
     name = "bedrock-invoke"
+    gives = OpenAICompletionsDecoder.gives  # the widest of its families
     reasons = {
         "stop": FinishReason.STOP,
         "stop_sequence": FinishReason.STOP,

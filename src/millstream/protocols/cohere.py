@@ -11,7 +11,7 @@ from typing import Any
 from orjson import dumps
 
 from millstream.events import Citation, Citations, FinishReason, Raw, ReasoningDelta, TextDelta, Usage
-from millstream.protocols._base import Decoder, NDJSONDecoder, SSEDecoder
+from millstream.protocols._base import ANSWER, Decoder, NDJSONDecoder, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._values import count, label, number, text
 
@@ -20,6 +20,8 @@ __all__ = ["CohereV1Decoder", "CohereV2Decoder"]
 
 class _Cohere(Decoder):
     """What both versions share."""
+
+    gives = (*ANSWER, Citations)
 
     reasons = {
         "COMPLETE": FinishReason.STOP,
@@ -77,7 +79,7 @@ class CohereV2Decoder(_Cohere, SSEDecoder):
                 self._content(said["content"], index, obj.get("logprobs"))
             case "tool-plan-delta":
                 if said["tool_plan"]:
-                    self._emit(ReasoningDelta(text(said["tool_plan"]), index))
+                    self._emit(ReasoningDelta(text(said["tool_plan"]), index, _meta={"part": "tool_plan"}))
             case "tool-call-start":
                 call = said["tool_calls"]
                 function = call["function"]

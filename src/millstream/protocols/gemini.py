@@ -2,10 +2,10 @@
 
 The wire has no terminator: an answer is over when its finish reason was seen. Function calls come whole, or streamed as
 `partialArgs`. `thoughtSignature` may ride on any part; it becomes `ReasoningDelta(signature=...)` just before it, with
-`meta["part"]` telling the part's kind, and must be sent back on it. A safety rating becomes an event if it blocks or is
-not NEGLIGIBLE, and only when it changes: old models repeat all of them in every chunk. Parts of code execution and
-server tools become `Raw`. Positions of citations count bytes: they stay in `meta["raw"]`.
-Source: PROTOCOLS.md section 4.
+`meta["part"]` telling the part's kind ("" for a part without content), and must be sent back on it. A safety rating
+becomes an event if it blocks or is not NEGLIGIBLE, and only when it changes: old models repeat all of them in every
+chunk. Parts of code execution and Google's own tools are `Raw`, and typed events too. Positions of citations count
+bytes: they stay in `meta["raw"]`. Source: PROTOCOLS.md section 4.
 """
 
 from __future__ import annotations
@@ -16,21 +16,36 @@ from typing import Any
 from orjson import JSONDecodeError, dumps, loads
 
 from millstream.core import SSEMessage
-from millstream.events import Citation, Citations, File, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
-from millstream.protocols._base import Decoder, SSEDecoder
+from millstream.events import (
+    Citations,
+    File,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    Safety,
+    TextDelta,
+)
+from millstream.protocols._base import ANSWER, Decoder, SSEDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._gemini_values import citations, normal_usage
 from millstream.protocols._json_array import JSONArrayParser
 from millstream.protocols._partial_args import PartialArgs
-from millstream.protocols._values import count, label, number, text
+from millstream.protocols._provider_tools import ProviderTools
+from millstream.protocols._values import label, number, text
 
 __all__ = ["GeminiArrayDecoder", "GeminiDecoder"]
 
 BLOCKED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "LANGUAGE", "IMAGE_SAFETY")
+CODE = "code_execution"
 BLOCKED_IMAGE = ("IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION")
 
 
 class _Gemini(Decoder):
     """The mapping, whatever the framing."""
+
+    gives = (*ANSWER, ProviderToolCall, ProviderToolResult, Citations, Safety, File)
 
     # Some gateways send the enum's numbers.
     reasons = {
@@ -45,6 +60,7 @@ class _Gemini(Decoder):
     def _restart(self) -> None:
         super()._restart()
         self._n_calls = 0
+        self._provider_tools = ProviderTools()
         self._streamed: dict[int, tuple[int, PartialArgs | None]] = {}  # by choice: the call under way
         self._said: dict[tuple[str, int], Any] = {}  # what is repeated from chunk to chunk
 
@@ -59,7 +75,7 @@ class _Gemini(Decoder):
         self._id = self._id or label(obj.get("responseId"))
         feedback, candidates, usage = obj.get("promptFeedback"), obj.get("candidates"), obj.get("usageMetadata")
         if usage:
-            self._usage = _usage(usage)
+            self._usage = normal_usage(usage)
         if feedback:
             self._feedback(feedback)
         for candidate in candidates or ():
@@ -76,12 +92,13 @@ class _Gemini(Decoder):
 
     def _candidate(self, candidate: dict[str, Any], choice: int) -> None:
         self._begin()
+        first = len(self._out)
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._part(part, choice)
+        if self._changed("logprobsResult", candidate, choice):
+            self._likely(candidate["logprobsResult"], first, choice)
         self._ratings(candidate, choice)
         self._sources(candidate, choice)
-        if self._changed("logprobsResult", candidate, choice):
-            self._emit(Raw(dumps({"logprobsResult": candidate["logprobsResult"]}).decode()))
         reason = label(candidate.get("finishReason"))
         # It may stand on every chunk, so it ends nothing yet.
         if reason and reason not in ("FINISH_REASON_UNSPECIFIED", "0"):
@@ -91,7 +108,8 @@ class _Gemini(Decoder):
         kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "")
         signature, words = label(part.get("thoughtSignature")), part.get("text")
         if signature and not part.get("thought"):
-            self._emit(ReasoningDelta("", 0, choice, signature=signature, _meta={"part": kind}))
+            rides_on = "" if kind == "text" and not words else kind
+            self._emit(ReasoningDelta("", 0, choice, signature=signature, _meta={"part": rides_on}))
         if part.get("thought") and (words or signature):
             self._emit(ReasoningDelta(text(words or ""), 0, choice, signature=signature or None))
         elif words:
@@ -105,6 +123,32 @@ class _Gemini(Decoder):
             self._emit(File(label(part["fileData"].get("mimeType")), url=text(part["fileData"]["fileUri"])))
         elif kind not in ("text", ""):
             self._emit(Raw(dumps(part).decode()))
+            self._provider_part(kind, part[kind])
+
+    def _provider_part(self, kind: str, body: Any) -> None:
+        """A tool that Google runs, or what it gave back."""
+        match kind, body:
+            case "executableCode", dict():
+                self._emit(self._provider_tools.whole(0, label(body.get("id")), CODE, body.get("code")))
+            case "codeExecutionResult", dict():
+                error = label(body.get("outcome")).removeprefix("OUTCOME_")
+                error = "" if error in ("OK", "UNSPECIFIED") else error
+                self._emit(self._provider_tools.result(0, label(body.get("id")), CODE, body.get("output"), error))
+            case "toolCall", dict():
+                name = label(body.get("toolType")).lower()
+                self._emit(self._provider_tools.whole(0, label(body.get("id")), name, body.get("args")))
+            case "toolResponse", dict():
+                name = label(body.get("toolType")).lower()
+                self._emit(self._provider_tools.result(0, label(body.get("id")), name, body.get("response")))
+
+    def _likely(self, result: Any, first: int, choice: int) -> None:
+        """Log probabilities belong to the last text of their chunk."""
+        for at in range(len(self._out) - 1, first - 1, -1):
+            event = self._out[at]
+            if isinstance(event, TextDelta) and event.choice == choice:
+                event.meta["logprobs"] = result
+                return
+        self._emit(Raw(dumps({"logprobsResult": result}).decode()))
 
     def _call(self, call: dict[str, Any], choice: int) -> None:
         name = label(call.get("name"))
@@ -173,7 +217,7 @@ class _Gemini(Decoder):
     def _sources(self, candidate: dict[str, Any], choice: int) -> None:
         for key in ("citationMetadata", "groundingMetadata", "urlContextMetadata"):
             if self._changed(key, candidate, choice):
-                found = _citations(candidate[key])
+                found = citations(candidate[key])
                 if found:
                     self._emit(Citations(tuple(found), _meta={"raw": {key: candidate[key]}}))
                 else:
@@ -218,33 +262,3 @@ class GeminiArrayDecoder(_Gemini):
     def _message(self, message: Any) -> None:
         if not isinstance(message, dict) or not self._response(message):
             self._emit(Raw(dumps(message).decode()))
-
-
-def _citations(raw: dict[str, Any]) -> list[Citation]:
-    listed = raw.get("citations") or raw.get("citationSources") or ()
-    found = [Citation(label(one.get("uri")), label(one.get("title"))) for one in listed]
-    found += [Citation(label(page.get("retrievedUrl"))) for page in raw.get("urlMetadata") or ()]
-    chunks: list[tuple[str, str, str]] = []
-    for chunk in raw.get("groundingChunks") or ():
-        where = next((value for value in chunk.values() if isinstance(value, dict)), {})
-        source = label(where.get("documentName") or where.get("placeId"))
-        chunks.append((label(where.get("uri")), label(where.get("title")), source))
-    used = set()
-    for support in raw.get("groundingSupports") or ():
-        passage = label((support.get("segment") or {}).get("text"))
-        for at in map(number, support.get("groundingChunkIndices") or ()):
-            if 0 <= at < len(chunks):
-                used.add(at)
-                found.append(Citation(*chunks[at], passage))
-    return found + [Citation(*chunk) for at, chunk in enumerate(chunks) if at not in used]
-
-
-def _usage(raw: dict[str, Any]) -> Usage:
-    """Cumulative: the last one counts. `candidatesTokenCount` leaves the thoughts out."""
-    given, made, total = (
-        count(raw.get(key)) for key in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
-    )
-    if total is None and given is not None and made is not None:
-        total = given + made
-    cached, thoughts = count(raw.get("cachedContentTokenCount")), count(raw.get("thoughtsTokenCount"))
-    return Usage(given, made, total, cached, None, thoughts, raw)

@@ -1,7 +1,7 @@
 """Google's Interactions API: steps, each with deltas, told apart by their index.
 
-Every message says its type in `event_type`; the `event:` line repeats it and is not read. Steps of server tools become
-`Raw`. Source: PROTOCOLS.md section 4, last paragraph.
+Every message says its type in `event_type`; the `event:` line repeats it and is not read. Messages of tools that Google
+runs are `Raw`, and give a typed event when their step ends. Source: PROTOCOLS.md section 4, last paragraph.
 """
 
 from __future__ import annotations
@@ -9,9 +9,21 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from millstream.events import Citation, Citations, File, FinishReason, Raw, ReasoningDelta, TextDelta, Usage
-from millstream.protocols._base import SSEDecoder
+from millstream.events import (
+    Citation,
+    Citations,
+    File,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
+from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._provider_tools import ProviderTools
 from millstream.protocols._values import count, label, number, text
 
 __all__ = ["GoogleInteractionsDecoder"]
@@ -21,6 +33,7 @@ class GoogleInteractionsDecoder(SSEDecoder):
     """interaction.created (step.start step.delta* step.stop)* interaction.completed [DONE]."""
 
     name = "google-interactions"
+    gives = (*ANSWER, ProviderToolCall, ProviderToolResult, Citations, File)
     reasons = {
         "completed": FinishReason.STOP,
         "requires_action": FinishReason.TOOL_CALLS,
@@ -31,6 +44,8 @@ class GoogleInteractionsDecoder(SSEDecoder):
     def _restart(self) -> None:
         super()._restart()
         self._whole_input: dict[int, Any] = {}
+        self._provider_tools = ProviderTools()
+        self._provider_steps: dict[int, dict[str, Any]] = {}
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         match obj.get("event_type"):
@@ -86,8 +101,10 @@ class GoogleInteractionsDecoder(SSEDecoder):
             case "model_output":
                 for part in step.get("content") or ():
                     self._delta(part, index, message)
-            case _:
+            case kind:
                 self._raw(message)
+                if label(kind).endswith(("_call", "_result")):
+                    self._provider_steps[index] = dict(step)
 
     def _delta(self, delta: dict[str, Any], index: int, message: Any) -> None:
         match delta.get("type"):
@@ -114,13 +131,28 @@ class GoogleInteractionsDecoder(SSEDecoder):
                 self._emit(File(label(delta.get("mime_type")), data, label(delta.get("uri")), index))
             case _:
                 self._raw(message)
+                if index in self._provider_steps:
+                    self._provider_steps[index] |= delta
 
     def _step_stop(self, index: int) -> None:
+        if index in self._provider_steps:
+            self._provider_step(self._provider_steps.pop(index), index)
         if index in self._whole_input:
             self._emit(self._tools.fragment(index, "", "", self._whole_input.pop(index)))
         call = self._tools.done(index)
         if call is not None:
             self._emit(call)
+
+    def _provider_step(self, step: dict[str, Any], index: int) -> None:
+        """`google_search_call`, `code_execution_result` and their like, with all that their deltas said."""
+        tool, _, kind = label(step.get("type")).rpartition("_")
+        if kind == "call":
+            name = label(step.get("name")) or tool
+            self._emit(self._provider_tools.whole(index, label(step.get("id")), name, step.get("arguments")))
+        elif kind == "result":
+            error = "the tool failed" if step.get("is_error") else ""
+            call_id = label(step.get("call_id"))
+            self._emit(self._provider_tools.result(index, call_id, tool, step.get("result"), error))
 
     def _citations(self, annotations: Any, index: int) -> None:
         cited = tuple(

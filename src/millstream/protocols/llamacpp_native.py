@@ -20,6 +20,7 @@ class LlamaCppNativeDecoder(SSEDecoder):
     """`data: {"index","content","stop":false}` ... `data: {"stop":true,"stop_type","timings"}`."""
 
     name = "llamacpp-native"
+    gives = (TextDelta, Usage, Raw)
     reasons = {
         "eos": FinishReason.STOP,
         "word": FinishReason.STOP,

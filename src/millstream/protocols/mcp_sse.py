@@ -24,6 +24,7 @@ class MCPDecoder(SSEDecoder):
     """`event: message`, `data: {"jsonrpc":"2.0", ...}`."""
 
     name = "mcp-sse"
+    gives = (Raw,)
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         error = obj.get("error")

@@ -5,6 +5,8 @@ Encoding then decoding gives the same events; see `events/_codec.py` for the lit
 
 from __future__ import annotations
 
+from typing import get_args, get_origin
+
 from millstream.core import NDJSONParser, SSEMessage, SSEParser
 from millstream.errors import ProtocolError
 from millstream.events import Error, Event, Finish, FinishReason, Start, decode_event, encode_event
@@ -15,6 +17,8 @@ __all__ = ["NativeDecoder", "NativeEncoder", "NativeLinesDecoder", "NativeLinesE
 
 class _Native(Decoder):
     """Events pass through as they are; only what is missing at the ends is added."""
+
+    gives = tuple(get_origin(cls) or cls for cls in get_args(Event) if cls not in (Start, Error, Finish))
 
     _failed = False  # a fatal Error went through
 

@@ -5,9 +5,9 @@ Tool calls come whole, their arguments as objects. Source: PROTOCOLS.md section 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from millstream.events import FinishReason, ReasoningDelta, TextDelta, Usage
+from millstream.events import Event, FinishReason, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta, Usage
 from millstream.protocols._base import NDJSONDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._values import count, label, text
@@ -19,6 +19,7 @@ class OllamaChatDecoder(NDJSONDecoder):
     """`{"model","message":{"content","thinking"?,"tool_calls"?},"done":false}` ... `{"done":true,"done_reason"}`."""
 
     name = "ollama-chat"
+    gives: ClassVar[tuple[type[Event], ...]] = (TextDelta, ReasoningDelta, ToolCallDelta, ToolCall, Usage)
     reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
     def _restart(self) -> None:
@@ -58,6 +59,7 @@ class OllamaGenerateDecoder(OllamaChatDecoder):
     """The same with `response` and `thinking` at the top, and no tools."""
 
     name = "ollama-generate"
+    gives = (TextDelta, ReasoningDelta, Usage)
 
     def _content(self, obj: dict[str, Any]) -> None:
         self._pieces(obj.get("thinking"), obj.get("response"))

@@ -3,17 +3,31 @@
 Not known here: which dialect. What differs between servers without contradiction is all understood: reasoning under
 three names, content as a list of parts, tool calls whole or in fragments, with or without an index, usage in any chunk,
 citations repeated in every chunk, filters' verdicts before the model is known, a missing `[DONE]`. Log probabilities
-are in the `meta` of their TextDelta. Source: PROTOCOLS.md sections 1 and 7.
+are in the `meta` of their text or refusal. Source: PROTOCOLS.md sections 1 and 7.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from millstream.events import Citation, Citations, Event, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
-from millstream.protocols._base import SSEDecoder
+from millstream.events import (
+    Citation,
+    Citations,
+    Event,
+    File,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    Safety,
+    TextDelta,
+    Usage,
+)
+from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
-from millstream.protocols._values import count, label, number, text
+from millstream.protocols._provider_tools import ProviderTools, as_json
+from millstream.protocols._values import count, file_of, label, number, text
 
 __all__ = ["OpenAIChatDecoder"]
 
@@ -22,6 +36,7 @@ class OpenAIChatDecoder(SSEDecoder):
     """`data: {"choices":[{"index","delta","finish_reason"}],"usage"?}` ... `data: [DONE]`."""
 
     name = "openai-chat"
+    gives = (*ANSWER, ProviderToolCall, ProviderToolResult, Citations, Safety, File)
     reasons = {
         "stop": FinishReason.STOP,
         "eos_token": FinishReason.STOP,
@@ -43,6 +58,9 @@ class OpenAIChatDecoder(SSEDecoder):
         self._held: list[Event] = []
         self._cited: set[str] = set()
         self._heard: set[int] = set()
+        self._provider_tools = ProviderTools()
+        self._executing: set[int] = set()
+        self._heads: dict[int, dict[str, Any]] = {}
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         self._model = self._model or label(obj.get("model"))
@@ -85,6 +103,9 @@ class OpenAIChatDecoder(SSEDecoder):
             self._delta(delta, index, choice.get("logprobs"))
             if delta.get("executed_tools") or delta.get("audio"):
                 self._raw(message)
+                self._executed(delta.get("executed_tools") or ())
+            for image in delta.get("images") or ():
+                self._emit(file_of(text(image["image_url"]["url"]), number(image.get("index"))))
         self._verdicts(choice.get("content_filter_results"), index)
         reason = choice.get("finish_reason")
         if reason:
@@ -92,19 +113,21 @@ class OpenAIChatDecoder(SSEDecoder):
 
     def _delta(self, delta: dict[str, Any], choice: int, logprobs: Any = None) -> None:
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        details = delta.get("reasoning_details") or ()
         if reasoning:
-            self._emit(ReasoningDelta(text(reasoning), 0, choice))
-        for detail in delta.get("reasoning_details") or ():
+            head = self._new_head(details, choice) if details else None
+            self._emit(ReasoningDelta(text(reasoning), 0, choice, _meta={"reasoning_details": head} if head else None))
+        for detail in details:
             self._opaque(detail, choice)
         content = delta.get("content")
         if isinstance(content, list):
             for part in content:
                 self._part(part, choice)
         elif content:
-            tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-            self._emit(TextDelta(text(content), 0, choice, _meta={"logprobs": tokens} if tokens else None))
+            self._emit(TextDelta(text(content), 0, choice, _meta=_tokens(logprobs, "content")))
         if delta.get("refusal"):
-            self._emit(Safety("refusal", "refuse", note=text(delta["refusal"]), choice=choice))
+            meta = _tokens(logprobs, "refusal")
+            self._emit(Safety("refusal", "refuse", note=text(delta["refusal"]), choice=choice, _meta=meta))
         if delta.get("tool_calls"):
             for call in delta["tool_calls"]:
                 self._tool_call(call, choice)
@@ -126,6 +149,16 @@ class OpenAIChatDecoder(SSEDecoder):
                 self._emit(ReasoningDelta(text(thought["text"]), 0, choice))
         if part.get("reference_ids"):
             self._emit(Citations(tuple(Citation(source=label(source)) for source in part["reference_ids"])))
+
+    def _new_head(self, details: Any, choice: int) -> dict[str, Any] | None:
+        """What the entry of this text says besides the text, where that changes: it goes back in the next turn."""
+        words = ("text", "summary", "signature", "data")
+        detail = next((one for one in details if isinstance(one, dict) and (one.get("text") or one.get("summary"))), {})
+        head = {key: value for key, value in detail.items() if key not in words}
+        if not head or self._heads.get(choice) == head:
+            return None
+        self._heads[choice] = head
+        return head
 
     def _opaque(self, detail: Any, choice: int) -> None:
         """An entry of `reasoning_details` (OpenRouter): its text came as `reasoning`, signature and data did not."""
@@ -155,6 +188,17 @@ class OpenAIChatDecoder(SSEDecoder):
         self._last_key = key
         arguments = function.get("arguments", function.get("input"))
         self._emit(self._tools.fragment(key, call_id, name, arguments, choice=choice))
+
+    def _executed(self, tools: Any) -> None:
+        """Groq's own tools: once when they begin, and again with their output."""
+        for tool in tools:
+            index, name = number(tool.get("index")), label(tool.get("name") or tool.get("type"))
+            call_id = label(tool.get("id")) or str(index)
+            if index not in self._executing:
+                self._executing.add(index)
+                self._emit(self._provider_tools.whole(index, call_id, name, as_json(tool.get("arguments"))))
+            if tool.get("output") is not None:
+                self._emit(self._provider_tools.result(index, call_id, name, tool["output"]))
 
     def _annotation(self, annotation: dict[str, Any]) -> None:
         cited = annotation.get("url_citation")
@@ -194,6 +238,12 @@ class OpenAIChatDecoder(SSEDecoder):
 
     def _raw(self, message: Any) -> None:
         self._emit(Raw(message.data, message.event if message.named else ""))
+
+
+def _tokens(logprobs: Any, of: str) -> dict[str, Any] | None:
+    """The meta of a text with log probabilities. Together's have the form of legacy completions."""
+    tokens = (logprobs.get(of) or ("tokens" in logprobs and logprobs)) if isinstance(logprobs, dict) else None
+    return {"logprobs": tokens} if tokens else None
 
 
 def normal_usage(raw: dict[str, Any]) -> Usage:

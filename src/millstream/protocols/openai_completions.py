@@ -20,5 +20,5 @@ class OpenAICompletionsDecoder(OpenAIChatDecoder):
     def _choice(self, choice: dict[str, Any], message: Any) -> None:
         said = choice.get("text")
         if said:
-            choice = choice | {"delta": {"content": said}, "logprobs": None}
+            choice = choice | {"delta": {"content": said}, "logprobs": {"content": choice.get("logprobs")}}
         super()._choice(choice, message)

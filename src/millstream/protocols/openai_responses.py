@@ -1,7 +1,8 @@
 """OpenAI Responses, and the servers that imitate it (Azure, xAI, LM Studio, OpenRouter, Bedrock's mantle).
 
 Every message says its own type in the JSON; the `event:` line repeats it where it is sent, and is not read. Items are
-told apart by `output_index`, because proxies rotate item ids. Server tools and all that is not known here become `Raw`.
+told apart by `output_index`, because proxies rotate item ids. Messages of the provider's own tools, and all that is not
+known here, are `Raw`; the provider's tools give typed events too when their item is done.
 Of an item without deltas, its `output_item.done` is used. Source: PROTOCOLS.md section 2.
 """
 
@@ -10,10 +11,21 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from millstream.events import Citation, Citations, File, FinishReason, Raw, ReasoningDelta, Safety, TextDelta, Usage
-from millstream.protocols._base import SSEDecoder
+from millstream.events import (
+    Citations,
+    File,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    Safety,
+    TextDelta,
+)
+from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
-from millstream.protocols._values import count, label, number, text
+from millstream.protocols._responses_values import citation, normal_usage, provider_tool
+from millstream.protocols._values import label, number, text
 
 __all__ = ["OpenAIResponsesDecoder"]
 
@@ -38,6 +50,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
     """response.created (output_item.added delta* output_item.done)* response.completed|incomplete|failed."""
 
     name = "openai-responses"
+    gives = (*ANSWER, ProviderToolCall, ProviderToolResult, Citations, Safety, File)
     reasons = {
         "completed": FinishReason.STOP,
         "incomplete:max_output_tokens": FinishReason.LENGTH,
@@ -48,6 +61,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
     def _restart(self) -> None:
         super()._restart()
         self._with_deltas: set[int] = set()
+        self._phases: dict[int, str] = {}  # of messages without text so far; to be sent back with their text
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         match obj.get("type"):
@@ -70,7 +84,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
                     self._emit(Safety("refusal", "refuse", note=text(obj["delta"])))
             case "response.output_text.annotation.added":
                 index = number(obj.get("output_index"))
-                self._emit(Citations((_citation(obj["annotation"]),), index))
+                self._emit(Citations((citation(obj["annotation"]),), index))
             case "response.output_item.added":
                 self._item_added(obj["item"], number(obj.get("output_index")), message)
             case "response.output_item.done":
@@ -94,7 +108,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
     def _terminal(self, response: dict[str, Any]) -> None:
         self._names(response)
         if response.get("usage"):
-            self._usage = _usage(response["usage"])
+            self._usage = normal_usage(response["usage"])
         status = label(response.get("status"))
         if status == "failed" or response.get("error"):
             self._failed(response)
@@ -125,6 +139,8 @@ class OpenAIResponsesDecoder(SSEDecoder):
             event = TextDelta(text(obj["delta"]), index)
             if obj.get("logprobs"):
                 event.meta["logprobs"] = obj["logprobs"]
+            if index in self._phases:
+                event.meta["phase"] = self._phases.pop(index)
             self._emit(event)
 
     def _arguments(self, obj: dict[str, Any], fragment: Any, message: Any) -> None:
@@ -147,6 +163,8 @@ class OpenAIResponsesDecoder(SSEDecoder):
                 self._emit(self._tools.fragment(index, call_id, name, None, json=kind == "function_call"))
             case "message" | "reasoning":
                 self._with_deltas.discard(index)
+                if item.get("phase"):
+                    self._phases[index] = label(item["phase"])
             case _:
                 self._raw(message)
 
@@ -162,17 +180,22 @@ class OpenAIResponsesDecoder(SSEDecoder):
                 for part in (item.get("summary") or item.get("content") or ()) if fresh else ():
                     if part.get("text"):
                         self._emit(ReasoningDelta(text(part["text"]), index))
-                if item.get("encrypted_content"):
-                    opaque = ReasoningDelta("", index, encrypted=text(item["encrypted_content"]))
-                    opaque.meta["id"] = label(item.get("id"))
-                    self._emit(opaque)
+                if item.get("id") or item.get("encrypted_content"):
+                    # The item goes back as a whole, with its id, in the next turn.
+                    rest = {key: value for key, value in item.items() if key != "encrypted_content"}
+                    hidden = label(item.get("encrypted_content")) or None
+                    self._emit(
+                        ReasoningDelta("", index, encrypted=hidden, _meta={"id": label(item.get("id")), "item": rest})
+                    )
             case "image_generation_call" if item.get("result"):
                 media_type = "image/" + (label(item.get("output_format")) or "png")
                 image = File(media_type, b64decode(text(item["result"])), index=index)
                 image.meta["id"] = label(item.get("id"))
                 self._emit(image)
-            case _:
+            case kind:
                 self._raw(message)
+                for event in provider_tool(label(kind), item, index):
+                    self._emit(event)
 
     def _call_done(self, item: dict[str, Any], index: int, fresh: bool) -> None:
         is_json = item["type"] == "function_call"
@@ -195,26 +218,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
         if part.get("refusal"):
             self._emit(Safety("refusal", "refuse", note=text(part["refusal"])))
         if part.get("annotations"):
-            self._emit(Citations(tuple(_citation(raw) for raw in part["annotations"]), index))
+            self._emit(Citations(tuple(citation(raw) for raw in part["annotations"]), index))
 
     def _raw(self, message: Any) -> None:
         self._emit(Raw(message.data, message.event if message.named else ""))
-
-
-def _citation(raw: dict[str, Any]) -> Citation:
-    return Citation(
-        url=label(raw.get("url")),
-        title=label(raw.get("title") or raw.get("filename")),
-        source=label(raw.get("file_id")),
-        start=count(raw.get("start_index")),
-        end=count(raw.get("end_index")),
-    )
-
-
-def _usage(raw: dict[str, Any]) -> Usage:
-    given, made, total = (count(raw.get(key)) for key in ("input_tokens", "output_tokens", "total_tokens"))
-    if total is None and given is not None and made is not None:
-        total = given + made
-    cached = count((raw.get("input_tokens_details") or {}).get("cached_tokens"))
-    reasoning = count((raw.get("output_tokens_details") or {}).get("reasoning_tokens"))
-    return Usage(given, made, total, cached, None, reasoning, raw)

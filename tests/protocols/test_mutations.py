@@ -1,0 +1,296 @@
+"""Every capture cut, and damaged: what comes out is true, ends once, and is not made up.
+
+The laws, for a decoder that is fed some bytes and then closed:
+
+1. Cut. What it had given before the end of the input are the first of the true events, one for one. What `close` adds
+   are true events too (of a last message that lacked only its blank line), then calls marked incomplete, `Usage` and
+   one `Finish`. No error: a cut is a truncation.
+2. Failed connection. The first of the true events, then calls marked incomplete, one `Error`, `Usage`, `Finish`.
+3. Damage at byte p. What had been given before p stands. Then anything that is in the damaged bytes: each piece of
+   text, each name and value is found there by a reader that shares no code with us (`naive.py`); no text is used twice.
+4. However damaged bytes are cut, the events are the same.
+
+`MILLSTREAM_LONG=1` tries every byte of every capture (hours: messages of 100 kB are cut everywhere, too); otherwise the
+ends and a sample.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+import millstream as ms
+from millstream.protocols import DECODERS
+from protocols import naive
+from protocols.decoding import check_lifecycle, decode, random_cuts, wire
+from protocols.test_corpus import INDEX, corpus
+
+LONG = os.environ.get("MILLSTREAM_LONG") == "1"
+EDGE = 160  # bytes at both ends of a capture, each of which is a cut
+N_CUTS = 120  # and so many in between
+N_MUTATIONS = 200 if LONG else 10
+LARGE = 200_000  # fewer mutations of larger bodies
+INSERTED = (b"\n", b'"', b"}", b"\r\n\r\n", b"\xff", b"\\", b"[", b"0")
+LOST = ms.ConnectionFailed("gone")
+
+WORD = re.compile(r"[a-zA-Z]{3,}")
+
+captures = pytest.mark.parametrize("entry", [pytest.param(entry, id=entry["file"]) for entry in INDEX])
+
+
+def read(entry: dict) -> tuple[str, bytes]:
+    return entry["api"], (corpus() / entry["file"]).read_bytes()
+
+
+# --- cuts ------------------------------------------------------------------------------------------------------------
+
+
+def cuts(body: bytes, seed: str) -> list[int]:
+    if LONG or len(body) <= 2 * EDGE + N_CUTS:
+        return list(range(len(body)))
+    middle = random.Random(seed).sample(range(EDGE, len(body) - EDGE), N_CUTS)
+    return [*range(EDGE), *sorted(middle), *range(len(body) - EDGE, len(body))]
+
+
+def fork(decoder: ms.Decoder) -> ms.Decoder:
+    """A decoder in the same state, given that its parser stands between two messages and so has none."""
+    new = {}
+    for each in filter(None, (decoder, getattr(decoder, "_inner", None))):
+        if type(each._parser).__module__.startswith("millstream.core"):  # compiled: cannot be copied, need not be
+            new[id(each._parser)] = each._make_parser()
+    return copy.deepcopy(decoder, new)
+
+
+def boundary(body: bytes, start: int, stop: int, media_type: str) -> int:
+    """The last end of a message in body[start:stop], or `start`."""
+    match media_type:
+        case "text/event-stream":
+            found = [body.rfind(end, start, stop) + len(end) for end in (b"\n\n", b"\r\n\r\n")]
+            return max([start, *(at for at in found if at > 3)])
+        case "application/vnd.amazon.eventstream" | "application/json":
+            return stop  # these parsers are Python, and copied with what they hold
+        case _:
+            return max(start, body.rfind(b"\n", start, stop) + 1)
+
+
+def at_each_cut(api: str, body: bytes, at: Iterable[int]) -> Iterator[tuple[int, list[ms.Event], list[ms.Decoder]]]:
+    """For each cut: the cut, the events given before it, and two decoders that were fed up to it."""
+    media_type = DECODERS[api].media_types[0]
+    decoder, fed, live = ms.decoder(api), 0, list[ms.Event]()
+    for cut in at:
+        end = boundary(body, fed, cut, media_type)
+        live += decoder.feed(body[fed:end])
+        fed = end
+        forks = [fork(decoder), fork(decoder)]
+        more = [each.feed(body[fed:cut]) for each in forks]
+        yield cut, live + more[0], forks
+
+
+@captures
+def test_cut(entry: dict) -> None:
+    api, body = read(entry)
+    truth = comparable(decode(api, body))
+    for cut, given, (closed, failed) in at_each_cut(api, body, cuts(body, entry["file"])):
+        live = comparable(given)
+        assert live == truth[: len(live)], cut
+        check_truncated(live, comparable(closed.close()), truth)
+        check_failed(live, failed.fail(LOST), truth)
+
+
+def comparable(events: list[ms.Event]) -> list[Any]:
+    """Exceptions have no equality of their own."""
+    return [ms.encode_event(event) if isinstance(event, ms.Error) else event for event in events]
+
+
+@captures
+def test_the_forks_of_the_test_above_are_what_a_new_decoder_gives(entry: dict) -> None:
+    api, body = read(entry)
+    sample = sorted(random.Random(entry["file"]).sample(range(len(body)), 4))
+    for cut, live, (closed, _) in at_each_cut(api, body, sample):
+        assert wire(live + closed.close()) == wire(decode(api, body[:cut])), cut
+
+
+def check_truncated(live: list[Any], tail: list[Any], truth: list[Any]) -> None:
+    rest = truth[len(live) :]
+    n_true = next((n for n, (a, b) in enumerate(zip(tail, rest, strict=False)) if a != b), min(len(tail), len(rest)))
+    finish = check_terminal(live, tail[n_true:] or tail[-1:], truth) if tail else live[-1]
+    assert isinstance(finish, ms.Finish)
+    # The reason is the true one, or that the end was not seen.
+    true_finish = truth[-1]
+    assert isinstance(true_finish, ms.Finish)
+    # (An error that came after a finish reason is what was cut off.)
+    assert finish.reason in ("incomplete", true_finish.reason) or true_finish.reason == "error"
+    if finish.reason != "incomplete" and true_finish.reason != "error":
+        assert finish.raw_reason in ("", true_finish.raw_reason)
+
+
+def check_failed(live: list[Any], tail: list[ms.Event], truth: list[Any]) -> None:
+    if live and isinstance(live[-1], ms.Finish):
+        assert tail == []
+        return
+    assert [event.error for event in tail if isinstance(event, ms.Error)] == [LOST]
+    finish = check_terminal(live, [event for event in tail if not isinstance(event, ms.Error)], truth)
+    assert finish.reason == "error"
+
+
+def check_terminal(live: list[Any], tail: list[Any], truth: list[Any]) -> ms.Finish:
+    """[Start] [what waited for it] (a call cut off)* [Usage] Finish: returns it."""
+    kinds = [event.type for event in tail]
+    if not live and "start" in kinds:
+        assert kinds.pop(0) == "start"
+    assert kinds[-1] == "finish"
+    assert sorted(kinds, key=["safety", "tool_call", "usage", "finish"].index) == kinds
+    assert kinds.count("usage") <= 1
+    for call in tail:
+        if isinstance(call, ms.ToolCall):
+            check_cut_call(call, truth)
+    finish = tail[-1]
+    assert isinstance(finish, ms.Finish)
+    return finish
+
+
+def check_cut_call(call: ms.ToolCall, truth: list[Any]) -> None:
+    """It began as a true call did, and is not passed as valid unless it is that call."""
+    if call in truth:
+        return
+    assert call.validity == "incomplete"
+    assert call.arguments is None
+    assert any(
+        (true.index, true.choice) == (call.index, call.choice)
+        and true.id.startswith(call.id)
+        and true.name.startswith(call.name)
+        and true.input.startswith(call.input)
+        for true in truth
+        if isinstance(true, ms.ToolCall)
+    )
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def mutations(body: bytes, seed: str) -> Iterator[tuple[int, bytes, str]]:
+    """Damaged bodies, each with the position of the first change and what was done."""
+    rng = random.Random(seed)
+    for n in range(N_MUTATIONS if len(body) < LARGE else N_MUTATIONS // 5):
+        a, b = sorted(rng.sample(range(len(body)), 2))
+        size = rng.choice((1, 2, 7, 40, 300))
+        match kind := ("flip", "delete", "duplicate", "swap", "insert")[n % 5]:
+            case "flip":
+                yield a, body[:a] + bytes([body[a] ^ 1 << rng.randrange(8)]) + body[a + 1 :], kind
+            case "delete":
+                yield a, body[:a] + body[a + size :], kind
+            case "duplicate":
+                yield a, body[: a + size] + body[a:], kind
+            case "swap":
+                b = max(b, a + size)
+                one, two = body[a : a + size], body[b : b + size]
+                yield a, body[:a] + two + body[a + size : b] + one + body[b + size :], kind
+            case _:
+                yield a, body[:a] + rng.choice(INSERTED) + body[a:], kind
+
+
+@captures
+def test_damaged(entry: dict) -> None:
+    api, body = read(entry)
+    for p, bad, kind in mutations(body, entry["file"]):
+        decoder = ms.decoder(api)
+        before = decoder.feed(bad[:p])
+        events = before + decoder.feed(bad[p:]) + decoder.close()
+        check_lifecycle(events, api)
+        check_not_made_up(events, naive.values(bad, DECODERS[api].media_types[0]), api)
+        assert comparable(before) == comparable(ms.decoder(api).feed(body[:p])), f"{kind} at {p}"
+        for pieces in random_cuts(bad, f"{entry['file']}{p}", 1):
+            assert wire(decode(api, *pieces)) == wire(events), f"{kind} at {p}"
+
+
+SAYS = {
+    "text_delta": ["text"],
+    "reasoning_delta": ["text", "signature", "encrypted"],
+    "tool_call": ["id", "name"],
+    "provider_tool_call": ["id"],
+    "provider_tool_result": ["id"],
+    "safety": ["category", "note"],
+    "start": ["model", "id"],
+    "finish": ["raw_reason"],
+    "file": ["media_type", "url"],
+}
+"""The fields of an event that are text of the provider."""
+
+
+def check_not_made_up(events: list[ms.Event], values: list[Any], api: str) -> None:
+    found = [leaf for value in values for leaf in naive.leaves(value)]
+    strings = {leaf if isinstance(leaf, str) else str(leaf) for leaf in found if isinstance(leaf, (str, int))} | {""}
+    in_order = {kind: iter(found) for kind in ("text_delta", "reasoning_delta")}
+    fragments: dict[tuple[int, int], str] = {}
+    for event in events:
+        for name in SAYS.get(event.type, ()):
+            said = getattr(event, name) or ""
+            assert said in strings or is_derived(said, strings), (event, name)
+        if event.type in in_order and event.text:
+            # Each occurrence speaks once: nothing is doubled, nothing is out of order.
+            assert any(leaf == event.text for leaf in in_order[event.type]), event
+        elif isinstance(event, ms.ToolCallDelta):
+            assert is_fragment(event.arguments, found, strings), event
+            key = event.choice, event.index
+            fragments[key] = fragments.get(key, "") + event.arguments
+        elif isinstance(event, ms.ToolCall):
+            assert event.input.decode() == fragments.pop((event.choice, event.index))
+            check_value(event)
+        elif isinstance(event, ms.ProviderToolCall):
+            asked = "".join(naive.under(values, "partial_json", "input", "arguments"))
+            assert event.input in (None, {}) or event.input in found or is_joined(event.input, asked), event
+        elif isinstance(event, ms.ProviderToolResult):
+            assert event.result is None or event.result in found
+        elif isinstance(event, ms.Raw):
+            assert event.data in strings or is_part(json.loads(event.data), found), event
+        elif isinstance(event, ms.Citations):
+            for citation in event.citations:
+                for said in (citation.url, citation.title, citation.source):
+                    assert said in strings, citation
+    assert fragments == {}, "each call that began is given once"
+
+
+def is_derived(said: str, strings: set[str]) -> bool:
+    """Names that decoders put together: `incomplete:max_tokens`, `image/png`."""
+    return any(part in strings for part in (said.removeprefix("incomplete:"), said.removeprefix("image/"))) or (
+        said in ("refusal", "eos", "word", "limit", "none", "stop", "completed", "failed", "image/png")
+    )
+
+
+def is_fragment(text: str, found: list[Any], strings: set[str]) -> bool:
+    """A string of the body, a value of it as JSON, or (Gemini's `partialArgs`) JSON put together from its strings."""
+    if text in strings or text == "{}":  # no arguments at all
+        return True
+    try:
+        return json.loads(text) in found
+    except ValueError:
+        return "jsonPath" in strings and all(any(word in each for each in strings) for word in WORD.findall(text))
+
+
+def is_part(value: Any, found: list[Any]) -> bool:
+    """A value of the body, or one member of such a value with its name."""
+    return value in found or (isinstance(value, dict) and len(value) == 1 and next(iter(value.values())) in found)
+
+
+def is_joined(value: Any, fragments: str) -> bool:
+    """A value whose JSON came in pieces, of which some may be lost: no letter of it is from elsewhere."""
+    letters = Counter(filter(str.isalnum, json.dumps(value, ensure_ascii=False)))
+    return letters <= Counter(filter(str.isalnum, fragments + json.dumps(fragments)))
+
+
+def check_value(call: ms.ToolCall) -> None:
+    """What is called valid is what its own text says."""
+    if call.validity != "valid":
+        assert call.arguments is None
+    elif isinstance(call.arguments, str) and not call.input.startswith(b'"'):
+        assert call.arguments == call.input.decode()  # free text
+    else:
+        assert call.arguments == json.loads(call.input or b"{}")
