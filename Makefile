@@ -1,5 +1,6 @@
 # One word per task. Everything happens in .venv/, set up on the first use; PYTHON chooses the interpreter for it.
-# Stamps: .venv/.installed (runtime), .venv/.dev (tools), .venv/.built (extensions as new as their sources).
+# Stamps: .venv/.installed (runtime), .venv/.dev (tools), .venv/.built (extensions as new as their sources),
+# tests/js/node_modules/.installed (npm clients that read the encoders' output; only where npm is).
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,6 +8,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 CYTHON := $(wildcard src/millstream/core/*.pyx src/millstream/core/*.pxd)
 SOURCES := $(wildcard csrc/*.h) $(CYTHON) setup.py
+NPM := $(if $(shell command -v npm 2>/dev/null),tests/js/node_modules/.installed)
 
 .PHONY: help build demo test lint bench clean
 .DELETE_ON_ERROR:
@@ -19,7 +21,7 @@ build: $(VENV)/.built ## Compile the extensions
 demo: $(VENV)/.built ## Run the demo (options in ARGS="...")
 	@$(VENV)/bin/millstream demo $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.built ## Run the tests (options in ARGS="...")
+test: $(VENV)/.dev $(VENV)/.built $(NPM) ## Run the tests (options in ARGS="...")
 	@$(PY) -m pytest $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
@@ -33,7 +35,7 @@ bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write ben
 	@$(PY) -m bench.report
 
 clean: ## Remove .venv and everything built
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) tests/js/node_modules build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	rm -f src/millstream/core/*.so
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -60,4 +62,8 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.installed
 	@$(if $(filter %.installed,$?),,$(PY) setup.py --quiet build_ext --inplace)
+	@touch $@
+
+tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
+	@cd tests/js && npm ci --silent --no-audit --no-fund
 	@touch $@

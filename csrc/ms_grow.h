@@ -1,4 +1,4 @@
-/* ms_grow.h: how a buffer grows.
+/* ms_grow.h: a buffer, and how it grows.
  *
  * Contract: pure. The new capacity for at least `need` bytes, given the present one: powers of two times 256, so that
  * appending n bytes in any pieces copies O(n) in all; 0 if `need` cannot be represented. Never less than `need`.
@@ -8,6 +8,12 @@
 #define MS_GROW_H
 
 #include <stddef.h>
+
+/* Memory that its owner grows: n of cap bytes are in use. */
+typedef struct {
+    char *p;
+    size_t n, cap;
+} ms_buffer;
 
 static inline size_t ms_grow(size_t cap, size_t need) {
     if (need <= cap) return cap;

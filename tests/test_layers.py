@@ -28,6 +28,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "httpx2": ["streams/sources", "providers", "http", "cli:lazy"],
     "redis": ["relay/redis.py:lazy"],
     "pydantic": ["objects:lazy", "tools:lazy", "compat:lazy"],
+    "opentelemetry": ["streams/otel.py"],
     "rich": ["cli"],
     "uvicorn": ["cli"],
     "httpx": ["compat/httpx_sse.py:lazy"],

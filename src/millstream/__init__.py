@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from millstream import errors as errors
-from millstream.core import Delta, JSONParser, NDJSONParser, SSEMessage, SSEParser
+from millstream.core import MISSING, Delta, JSONParser, NDJSONParser, SSEMessage, SSEParser, parse_partial_json
 from millstream.errors import *  # noqa: F403
 from millstream.errors import __all__ as _errors
 from millstream.events import *  # noqa: F403
@@ -19,20 +19,76 @@ from millstream.limits import Limits
 from millstream.protocols import Decoder, Encoder, decoder, decoder_names, encoder, encoder_names, iter_events
 
 if TYPE_CHECKING:
+    from millstream.messages import FilePart as FilePart
+    from millstream.messages import ImagePart as ImagePart
+    from millstream.messages import Message as Message
+    from millstream.messages import Part as Part
+    from millstream.messages import ProviderPart as ProviderPart
+    from millstream.messages import ReasoningPart as ReasoningPart
+    from millstream.messages import RefusalPart as RefusalPart
+    from millstream.messages import Request as Request
+    from millstream.messages import ResponseFormat as ResponseFormat
+    from millstream.messages import TextPart as TextPart
+    from millstream.messages import ToolCallPart as ToolCallPart
+    from millstream.messages import ToolResultPart as ToolResultPart
+    from millstream.messages import ToolSpec as ToolSpec
+    from millstream.messages import as_messages as as_messages
+    from millstream.objects import ObjectStream as ObjectStream
+    from millstream.objects import json_schema as json_schema
+    from millstream.protocols.history import MessageBuilder as MessageBuilder
+    from millstream.protocols.history import assistant_message as assistant_message
+    from millstream.protocols.history import tool_message as tool_message
+    from millstream.protocols.requests import request_body as request_body
+    from millstream.protocols.requests import request_names as request_names
+    from millstream.streams import END as END
+    from millstream.streams import RESTART as RESTART
+    from millstream.streams import BufferPool as BufferPool
+    from millstream.streams import RetryBudget as RetryBudget
+    from millstream.streams import RetryPolicy as RetryPolicy
+    from millstream.streams import Runnable as Runnable
     from millstream.streams import Stream as Stream
+    from millstream.streams import StreamHealth as StreamHealth
+    from millstream.streams import StreamMonitor as StreamMonitor
+    from millstream.streams import StreamProcessor as StreamProcessor
+    from millstream.streams import TextProgress as TextProgress
+    from millstream.streams import TextStream as TextStream
+    from millstream.streams import Timeouts as Timeouts
+    from millstream.streams import filters as filters
     from millstream.streams import stream as stream
 
 __version__ = "0.1.0"
 
-_LAZY = {"Stream": "millstream.streams", "stream": "millstream.streams"}
+# Who only decodes pays for nothing of this.
+_MESSAGES = [
+    *["FilePart", "ImagePart", "Message", "Part", "ProviderPart", "ReasoningPart", "RefusalPart", "Request"],
+    *["ResponseFormat", "TextPart", "ToolCallPart", "ToolResultPart", "ToolSpec", "as_messages"],
+]
+_HISTORY = ["MessageBuilder", "assistant_message", "tool_message"]
+_REQUESTS = ["request_body", "request_names"]
+_STREAMS = [
+    *["BufferPool", "RetryBudget", "RetryPolicy", "StreamHealth", "StreamMonitor", "StreamProcessor", "TextProgress"],
+    *["END", "RESTART", "Runnable", "TextStream", "Timeouts", "filters"],
+]
+_LAZY = {
+    "Stream": "millstream.streams",
+    "stream": "millstream.streams",
+    "ObjectStream": "millstream.objects",
+    "json_schema": "millstream.objects",
+    **dict.fromkeys(_STREAMS, "millstream.streams"),
+    **dict.fromkeys(_MESSAGES, "millstream.messages"),
+    **dict.fromkeys(_HISTORY, "millstream.protocols.history"),
+    **dict.fromkeys(_REQUESTS, "millstream.protocols.requests"),
+}
 
 __all__ = [
+    "MISSING",
     "Decoder",
     "Delta",
     "Encoder",
     "JSONParser",
     "Limits",
     "NDJSONParser",
+    "ObjectStream",
     "SSEMessage",
     "SSEParser",
     "Stream",
@@ -41,7 +97,13 @@ __all__ = [
     "encoder",
     "encoder_names",
     "iter_events",
+    "json_schema",
+    "parse_partial_json",
     "stream",
+    *_HISTORY,
+    *_MESSAGES,
+    *_REQUESTS,
+    *_STREAMS,
     *_errors,
     *_events,
 ]

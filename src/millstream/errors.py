@@ -3,9 +3,14 @@
     MillstreamError
     ├── UsageError                  the calling code is wrong; fix the program
     │   ├── UnknownProtocol         no such protocol; lists the known ones (also a LookupError)
+    │   ├── InvalidMessage          a message or request that no provider takes (also a ValueError)     .field
+    │   ├── Inexpressible           this wire has no place for what is asked            .field .protocol
+    │   ├── MissingExtra            an optional dependency is not installed (also an ImportError)
     │   ├── ParserClosed            feed() after close() or after an error; call reset()
     │   ├── ConcurrentUseError      one parser or decoder used from two places at once
+    │   ├── EncodeError             a value that the wire cannot carry (also a ValueError)
     │   ├── StreamBusy              two consumers on one stream
+    │   ├── StreamNotEntered        an operator with tasks was iterated outside `async with`
     │   └── StreamClosed            the stream was closed before its end
     └── StreamError                 the stream went wrong    .kind .retryable .retry_after .provider .partial
         ├── ParseError              bytes that break the grammar       .offset .reason .snippet
@@ -14,15 +19,25 @@
         │   ├── IncompleteJSON      the input ended inside a JSON text
         │   ├── LimitExceeded       .option .limit
         │   └── ProtocolError       well-formed JSON that this wire cannot mean
+        ├── ObjectInvalid           well-formed JSON that the type refuses         .path .raw .reason
         ├── IncompleteStream        the body ended before the wire's own end
         ├── ConnectionFailed        refused, reset, broken off
-        ├── StreamTimeout           a read, connect or pool deadline passed
+        ├── StreamTimeout           a deadline passed; `.kind` says which clock
+        ├── RetriesExhausted        every attempt failed                           .attempts .last
+        ├── BackpressureError       a consumer did not keep up
+        │   └── BufferOverflow      a full buffer under `overflow="error"`         .dropped
+        ├── EmptyStream             an item was asked for and there was none (also a LookupError)
+        ├── ProcessingError         the application's own handler failed; see `__cause__`
+        ├── ToolError               a tool failed                                  .tool
+        ├── ResumeGap               the place to resume from is no longer kept     .first_available
+        ├── StreamFenced            another producer has taken the stream over
         ├── UnexpectedContentType   the response is not a stream of this wire      .content_type
         └── ProviderError           the provider said no             .status .code .request_id .body
             ├── AuthError           the key is missing, wrong or not allowed to
             ├── InvalidRequest      the request can never succeed as it is
             ├── RateLimited         too many requests or tokens, or no quota left
-            └── Overloaded          the provider has no capacity now
+            ├── Overloaded          the provider has no capacity now
+            └── SafetyBlocked       a filter of the provider refused
 
 Exceptions hold facts as attributes. Their text never contains a key, and at most 40 bytes of payload (`snippet`).
 """
@@ -33,25 +48,40 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AuthError",
+    "BackpressureError",
+    "BufferOverflow",
     "ConcurrentUseError",
     "ConnectionFailed",
+    "EmptyStream",
+    "EncodeError",
     "IncompleteJSON",
     "IncompleteStream",
+    "Inexpressible",
     "InvalidJSON",
+    "InvalidMessage",
     "InvalidRequest",
     "InvalidUTF8",
     "LimitExceeded",
     "MillstreamError",
+    "MissingExtra",
+    "ObjectInvalid",
     "Overloaded",
     "ParseError",
     "ParserClosed",
+    "ProcessingError",
     "ProtocolError",
     "ProviderError",
     "RateLimited",
+    "ResumeGap",
+    "RetriesExhausted",
+    "SafetyBlocked",
     "StreamBusy",
     "StreamClosed",
     "StreamError",
+    "StreamFenced",
+    "StreamNotEntered",
     "StreamTimeout",
+    "ToolError",
     "UnexpectedContentType",
     "UnknownProtocol",
     "UsageError",
@@ -75,6 +105,32 @@ class UnknownProtocol(UsageError, LookupError):
     """No protocol of that name is registered. The message lists those that are."""
 
 
+class InvalidMessage(UsageError, ValueError):
+    """A message, a part or a setting of a request has a value that no provider takes. `field` names it."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Inexpressible(UsageError):
+    """The wire has no place for something that the request asks for. The message says what to do instead.
+
+    Attributes:
+        field: what it is, such as "seed" or "messages[2].parts[0]".
+        protocol: the wire that cannot say it.
+    """
+
+    def __init__(self, message: str, *, field: str = "", protocol: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.protocol = protocol
+
+
+class MissingExtra(UsageError, ImportError):
+    """An optional dependency is not installed. The message says what to install."""
+
+
 class ParserClosed(UsageError):
     """`feed` was called after `close`, or after an error. Call `reset` to start a new stream."""
 
@@ -83,8 +139,19 @@ class ConcurrentUseError(UsageError):
     """A parser or decoder was entered again while a call on it was running. One task or thread owns it."""
 
 
+class EncodeError(UsageError, ValueError):
+    """A value cannot go over the wire as it is: CR, LF or NUL in an SSE field, a lone surrogate, what is no JSON."""
+
+
 class StreamBusy(UsageError):
     """A second consumer asked for an item while the first was waiting for one."""
+
+
+class StreamNotEntered(UsageError):
+    """A stream whose operator runs tasks (`merge`, `buffer`, `tee`, ...) was iterated without being entered.
+
+    Write `async with stream: async for item in stream: ...`, so that the tasks end when the block does.
+    """
 
 
 class StreamClosed(UsageError):
@@ -194,6 +261,27 @@ class ProtocolError(ParseError):
     kind = "protocol"
 
 
+class ObjectInvalid(StreamError):
+    """A whole, well-formed object that its type refuses. `partial` is the untyped value, `__cause__` what the validator
+    raised.
+
+    Attributes:
+        path: keys and positions from the root to the first thing that is wrong.
+        reason: what is wrong there, in the words of the validator.
+        raw: the JSON text that was refused; not part of the message.
+    """
+
+    kind = "object_invalid"
+
+    def __init__(
+        self, message: str, *, path: tuple[str | int, ...] = (), reason: str = "", raw: bytes = b"", **common: Any
+    ) -> None:
+        super().__init__(message, **common)
+        self.path = path
+        self.reason = reason
+        self.raw = raw
+
+
 class IncompleteStream(StreamError):
     """The body ended before the wire's own end: no finish reason and no terminator were seen."""
 
@@ -209,10 +297,92 @@ class ConnectionFailed(StreamError):
 
 
 class StreamTimeout(StreamError):
-    """A deadline passed. `__cause__` is the HTTP client's exception where it was its deadline."""
+    """A deadline passed. `__cause__` is the HTTP client's exception where it was its deadline.
+
+    Attributes:
+        kind: the clock of `Timeouts` that ran out: "first", "idle", "progress" or "total"; "item" for a limit on one
+            item; "timeout" if the HTTP client gave up. On the wire "timeout", "timeout.total", ...
+    """
 
     kind = "timeout"
     retryable = True
+
+    def __init__(self, message: str, *, kind: str = "timeout", **common: Any) -> None:
+        super().__init__(message, **common)
+        self.kind = kind  # type: ignore[misc]  # the one class that tells more than its class
+
+
+class RetriesExhausted(StreamError):
+    """Every attempt failed. `__cause__` is the last failure, and so is `last`. Not retryable: that has been done.
+
+    Attributes:
+        attempts: how many there were.
+        last: what the last one failed with; `retry_after`, `provider` and `partial` are taken from it.
+    """
+
+    kind = "retries_exhausted"
+
+    def __init__(self, message: str, *, attempts: int = 0, last: BaseException | None = None, **common: Any) -> None:
+        for name in ("retry_after", "provider"):
+            common.setdefault(name, getattr(last, name, None))
+        super().__init__(message, **common)
+        self.attempts = attempts
+        self.last = last
+        self.partial = getattr(last, "partial", None)
+
+
+class BackpressureError(StreamError):
+    """A consumer did not keep up with its producer."""
+
+    kind = "backpressure"
+
+
+class BufferOverflow(BackpressureError):
+    """A buffer with `overflow="error"` was full when an item came. `dropped` says how many items were lost by it."""
+
+    kind = "buffer_overflow"
+
+    def __init__(self, message: str, *, dropped: int = 0, **common: Any) -> None:
+        super().__init__(message, **common)
+        self.dropped = dropped
+
+
+class EmptyStream(StreamError, LookupError):
+    """An item was asked for (`last(strict=True)` and its like), and the stream ended without one."""
+
+    kind = "empty"
+
+
+class ProcessingError(StreamError):
+    """A function of the application failed on an event. `__cause__` is what it raised. Never retried."""
+
+    kind = "processing"
+
+
+class ToolError(StreamError):
+    """A tool failed. `tool` is its name, `__cause__` what it raised."""
+
+    kind = "tool"
+
+    def __init__(self, message: str, *, tool: str = "", **common: Any) -> None:
+        super().__init__(message, **common)
+        self.tool = tool
+
+
+class ResumeGap(StreamError):
+    """Events after the place to resume from are gone. `first_available` is the first id that is still kept, or None."""
+
+    kind = "resume_gap"
+
+    def __init__(self, message: str, *, first_available: str | int | None = None, **common: Any) -> None:
+        super().__init__(message, **common)
+        self.first_available = first_available
+
+
+class StreamFenced(StreamError):
+    """This producer wrote to a stream that another one, of a later generation, has taken over. It must stop."""
+
+    kind = "fenced"
 
 
 class UnexpectedContentType(StreamError):
@@ -284,3 +454,9 @@ class Overloaded(ProviderError):
 
     kind = "overloaded"
     retryable = True
+
+
+class SafetyBlocked(ProviderError):
+    """A filter of the provider refused the request or cut the answer off."""
+
+    kind = "safety_blocked"

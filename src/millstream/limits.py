@@ -23,6 +23,10 @@ class Limits:
     max_line_bytes: int = 8 * MiB
     """One NDJSON line. Ollama's last line repeats the whole context array; same reasoning as above."""
 
+    max_object_bytes: int = 8 * MiB
+    """The text of one structured object, which is kept until the object has been validated. An answer of 128k tokens is
+    about half a MiB."""
+
     max_error_body_bytes: int = 64 * 1024
     """How much of an HTTP error body is read and kept. Providers send a few hundred bytes; proxies send pages."""
 

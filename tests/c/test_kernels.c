@@ -69,9 +69,20 @@ static size_t naive_string(const char *p, size_t n) {
     return n;
 }
 
+static void copy_at(const char *p, size_t n) {
+    char *out = malloc(n ? n : 1); /* ASan: never more than n bytes are written */
+    size_t k;
+    if (!out) abort();
+    k = ms_scan_string_copy(p, n, out);
+    CHECK(k == naive_string(p, n) && memcmp(out, p, k) == 0, n);
+    CHECK(ms_scan_string_copy_scalar(p, n, 0, out) == k && memcmp(out, p, k) == 0, n);
+    free(out);
+}
+
 static void scan_at(const char *p, size_t n) {
     CHECK(ms_scan_string(p, n) == naive_string(p, n), n);
     CHECK(ms_scan_string_scalar(p, n, 0) == naive_string(p, n), n);
+    copy_at(p, n);
     size_t want = naive_eol(p, n);
     CHECK(ms_scan_is_ascii(p, n) == naive_ascii(p, n), n);
     CHECK(ms_scan_is_ascii_scalar(p, n, 0) == naive_ascii(p, n), n);
@@ -548,12 +559,20 @@ static void test_grow(void) {
 
 /* ---- ms_json.h, ms_num.h ---- */
 
-/* What a document says, as one string of tokens: pieces joined, and where it fails. */
+static void grow(ms_buffer *b, size_t by) {
+    char *p = malloc(b->cap + by); /* a new place each time, and no byte more than asked for */
+    if (!p) abort();
+    if (b->p) memcpy(p, b->p, b->cap);
+    free(b->p);
+    b->p = p;
+    b->cap += by;
+}
+
+/* What a document says, as one string of tokens: pieces joined, also those of the unfinished one, and where it fails. */
 static size_t json_tokens(const char *doc, size_t n, size_t first, size_t each, char *out, size_t room) {
     ms_json s = {.max_depth = 8, .max_digits = 9, .allow_nan = true};
     ms_json_token token;
-    uint8_t stack[8];
-    size_t at = 0, used = 0, open_number = SIZE_MAX; /* where the parts of an unfinished number begin in out */
+    size_t at = 0, used = 0;
     ms_json_event event = MS_JSON_MORE;
     while (at < n && event < MS_JSON_E_INVALID) {
         size_t size = at ? each : first, off = 0;
@@ -563,35 +582,46 @@ static size_t json_tokens(const char *doc, size_t n, size_t first, size_t each, 
         for (;;) {
             event = ms_json_step(&s, p, size, &off, &token);
             if (event == MS_JSON_MORE || event >= MS_JSON_E_INVALID) break;
-            if (event == MS_JSON_GROW) {
-                s.stack = stack;
-                s.capacity = sizeof stack;
+            if (event == MS_JSON_GROW_STACK) {
+                grow(&s.stack, 3);
                 continue;
             }
-            if (event <= MS_JSON_NUMBER_PART && event != MS_JSON_STRING_END) {
+            if (event == MS_JSON_GROW_TEXT) {
+                grow(&s.text, 5);
+                continue;
+            }
+            if (event == MS_JSON_NUMBER_PART || (event == MS_JSON_NUMBER && s.text.n)) {
+                while (s.text.cap - s.text.n < token.n) grow(&s.text, 5);
+                memcpy(s.text.p + s.text.n, token.p, token.n);
+                s.text.n += token.n;
+                if (event == MS_JSON_NUMBER_PART) continue;
+                token.p = s.text.p;
+                token.n = s.text.n;
+            }
+            if (event == MS_JSON_KEY || event == MS_JSON_STRING) {
+                CHECK((ms_scan_is_ascii(token.p, token.n) != 0) == token.ascii, at);
+            }
+            if (event <= MS_JSON_NUMBER) {
                 if (used + token.n + 2 > room) abort();
-                if (event == MS_JSON_NUMBER_PART && open_number == SIZE_MAX) open_number = used;
                 memcpy(out + used, token.p, token.n);
                 used += token.n;
             }
-            if (event == MS_JSON_TEXT || event == MS_JSON_NUMBER_PART) continue;
             if (used + 2 > room) abort();
-            if (event == MS_JSON_LITERAL && open_number != SIZE_MAX) used = open_number; /* a cut -Infinity */
-            open_number = SIZE_MAX;
-            if (event == MS_JSON_KEY || event == MS_JSON_STRING) event = MS_JSON_STRING_END;
             out[used++] = (char)('A' + (int)event);
         }
-        if (event >= MS_JSON_E_INVALID && open_number != SIZE_MAX) used = open_number;
         if (event >= MS_JSON_E_INVALID)
             used += (size_t)snprintf(out + used, room - used, "!%d@%zu", (int)event, at + off);
         s.base += size;
         at += size;
         free(p);
     }
+    if (ms_json_in_string(&s)) used += (size_t)snprintf(out + used, room - used, "%.*s", (int)s.text.n, s.text.p);
     if (event < MS_JSON_E_INVALID) {
         event = ms_json_finish(&s, &token);
         used += (size_t)snprintf(out + used, room - used, "!%d", (int)event);
     }
+    free(s.stack.p);
+    free(s.text.p);
     return used;
 }
 
@@ -599,11 +629,12 @@ static void test_json_cuts(void) {
     static const char *const parts[] = {
         "{", "}", "[", "]", ",", ":", "\"k\"", "\"a\xC3\xA9\xE2\x82\xAC\"", "\"\\ud83d\\ude00\"", "\"\\n\\u00e9", "\"",
         "-1.5e+3", "0", "12", "null", "tru", "-Infinity", "\xF0\x9F\x98\x80", " ", "\n", "\\ud800", "1234567890",
-        "{\"k\":", "[[", "\xED\xA0", "NaN",
+        "{\"k\":", "[[", "\xED\xA0", "NaN", "\"0123456789abcdefghijklmnopqrstuvwxyz\\/0123456789abcdefghi\xC3\xA9\"", "\\u12x4",
+        "\"0123456789abcdef0123456789abcdef\\t",
     };
     size_t round, k;
     for (round = 0; round < 1000; round++) {
-        char doc[256], whole[1024], cut[1024];
+        char doc[1024], whole[2048], cut[2048];
         size_t n = 0, used, count = next_random() % 10;
         for (k = 0; k < count; k++) {
             const char *part = parts[next_random() % (sizeof parts / sizeof *parts)];

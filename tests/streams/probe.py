@@ -21,6 +21,7 @@ class Probe:
         self._suspend = suspend
         self.pulls = 0
         self.closes = 0
+        self.close_calls = 0
         self.running = False
         self.closed_while_running = False
 
@@ -45,6 +46,7 @@ class Probe:
             self.running = False
 
     async def aclose(self) -> None:
+        self.close_calls += 1
         self.closed_while_running |= self.running
         await checkpoint()
         self.closes += 1
@@ -55,3 +57,9 @@ async def drain(stream: AsyncIterable[Any], into: list[Any], each: Callable[[], 
     async for item in stream:
         into.append(item)
         each()
+
+
+async def settle() -> None:
+    """Let all other tasks go as far as they can. `anyio.wait_all_tasks_blocked` sleeps 0.1 s at a time on asyncio."""
+    for _ in range(40):
+        await checkpoint()

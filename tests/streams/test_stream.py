@@ -24,7 +24,7 @@ class Batches(Puller[int]):
         self._batches = list(batches)
         self.closes = 0
 
-    async def open(self) -> None:
+    async def open(self, tasks: object) -> None:
         pass
 
     async def pull(self) -> list[int]:
@@ -156,7 +156,7 @@ async def test_aclose_while_another_task_opens() -> None:
     class Slow(Batches):
         opened = False
 
-        async def open(self) -> None:
+        async def open(self, tasks: object) -> None:
             await Event().wait()
 
         async def aclose(self) -> None:
@@ -184,7 +184,7 @@ async def test_aclose_during_the_fairness_checkpoint_is_no_end(monkeypatch: pyte
         reached.set()
         await sleep_forever()
 
-    monkeypatch.setattr("millstream.streams._stream.checkpoint", held_checkpoint)
+    monkeypatch.setattr("millstream.streams._core.checkpoint", held_checkpoint)
     stream = Stream(Batches(list(range(64)), [64]))
     assert len(await anext(aiter(stream.batches()))) == 64
     outcomes: list[str] = []

@@ -5,8 +5,10 @@ that no installation is slow in silence: `tests/reference/` has one, for tests o
 """
 
 try:
-    from millstream.core._json import MISSING, Delta, JSONParser
+    from millstream.core._delta import MISSING, Delta
+    from millstream.core._json import JSONParser
     from millstream.core._ndjson import NDJSONParser
+    from millstream.core._partial import LosslessFloat, StringCache, parse_partial_json
     from millstream.core._sse import MAX_RETRY_MS, SSEMessage, SSEParser
 except ModuleNotFoundError as _missing:
     if not (_missing.name or "").startswith("millstream.core."):
@@ -17,4 +19,15 @@ except ModuleNotFoundError as _missing:
         name=_missing.name,
     ) from _missing
 
-__all__ = ["MAX_RETRY_MS", "MISSING", "Delta", "JSONParser", "NDJSONParser", "SSEMessage", "SSEParser"]
+__all__ = [
+    "MAX_RETRY_MS",
+    "MISSING",
+    "Delta",
+    "JSONParser",
+    "LosslessFloat",
+    "NDJSONParser",
+    "SSEMessage",
+    "SSEParser",
+    "StringCache",
+    "parse_partial_json",
+]

@@ -3,25 +3,19 @@
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.string cimport memcpy
 
-from millstream.core.kernels cimport ms_grow
+from millstream.core.kernels cimport ms_buffer, ms_grow
+
+ctypedef ms_buffer Buffer
 
 
 cdef enum:
     KEEP_BYTES = 65536
 
 
-cdef struct Buffer:
-    char *p
-    size_t n
-    size_t cap
-
-
-cdef inline int buffer_append(Buffer *b, const char *p, size_t n) except -1:
-    """Add p[0..n), which must not lie inside the buffer. Raises MemoryError and leaves the buffer as it was."""
+cdef inline int buffer_reserve(Buffer *b, size_t n) except -1:
+    """Make room for n more bytes. Raises MemoryError and leaves the buffer as it was."""
     cdef size_t cap
     cdef void *grown
-    if n == 0:
-        return 0
     if n > b.cap - b.n:
         cap = ms_grow(b.cap, b.n + n)
         grown = PyMem_Realloc(b.p, cap) if cap else NULL
@@ -29,6 +23,14 @@ cdef inline int buffer_append(Buffer *b, const char *p, size_t n) except -1:
             raise MemoryError()
         b.p = <char *>grown
         b.cap = cap
+    return 0
+
+
+cdef inline int buffer_append(Buffer *b, const char *p, size_t n) except -1:
+    """Add p[0..n), which must not lie inside the buffer. Raises MemoryError and leaves the buffer as it was."""
+    if n == 0:
+        return 0
+    buffer_reserve(b, n)
     memcpy(b.p + b.n, p, n)
     b.n += n
     return 0

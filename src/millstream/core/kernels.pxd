@@ -3,6 +3,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "ms_grow.h" nogil:
+    ctypedef struct ms_buffer:
+        char *p
+        size_t n
+        size_t cap
+
     size_t ms_grow(size_t cap, size_t need)
 
 
@@ -53,22 +58,59 @@ cdef extern from "ms_json.h" nogil:
         MS_JSON_MORE
         MS_JSON_KEY
         MS_JSON_STRING
-        MS_JSON_TEXT
-        MS_JSON_STRING_END
         MS_JSON_NUMBER
         MS_JSON_NUMBER_PART
         MS_JSON_LITERAL
         MS_JSON_OBJECT
         MS_JSON_ARRAY
         MS_JSON_END
-        MS_JSON_GROW
+        MS_JSON_GROW_STACK
+        MS_JSON_GROW_TEXT
+        MS_JSON_E_INVALID
         MS_JSON_E_INCOMPLETE
         MS_JSON_E_DEPTH
         MS_JSON_E_DIGITS
 
+    ctypedef enum ms_json_reason:
+        MS_JSON_R_VALUE
+        MS_JSON_R_KEY
+        MS_JSON_R_COLON
+        MS_JSON_R_COMMA
+        MS_JSON_R_TRAILING
+        MS_JSON_R_CONTROL
+        MS_JSON_R_ESCAPE
+        MS_JSON_R_HEX
+        MS_JSON_R_SURROGATE
+        MS_JSON_R_UTF8
+        MS_JSON_R_NUMBER
+        MS_JSON_R_LITERAL
+
+    ctypedef enum ms_json_literal:
+        MS_JSON_NULL
+        MS_JSON_TRUE
+        MS_JSON_FALSE
+        MS_JSON_NAN
+        MS_JSON_INF
+        MS_JSON_NEG_INF
+
     int MS_JSON_S_ROOT
+    int MS_JSON_S_VALUE
+    int MS_JSON_S_ITEM_END
+    int MS_JSON_S_KEY
+    int MS_JSON_S_KEY_END
+    int MS_JSON_S_COLON
+    int MS_JSON_S_COMMA
     int MS_JSON_S_TRAILING
+    int MS_JSON_S_STRING
+    int MS_JSON_S_CHARACTER
+    int MS_JSON_S_ESCAPE
+    int MS_JSON_S_HEX
+    int MS_JSON_S_LOW
+    int MS_JSON_S_LOW_U
     int MS_JSON_S_NUMBER
+    int MS_JSON_S_LITERAL
+
+    int MS_JSON_N_INT
 
     ctypedef struct ms_json_token:
         const char *p
@@ -76,17 +118,22 @@ cdef extern from "ms_json.h" nogil:
         bint ascii
 
     ctypedef struct ms_json:
-        uint8_t *stack
-        uint32_t capacity
+        ms_buffer stack
+        ms_buffer text
         uint32_t depth
         uint32_t max_depth
+        uint32_t n_digits
         uint32_t max_digits
+        uint32_t high
         bint allow_nan
         bint multiple
         bint in_key
         bint in_object
+        bint ascii
         bint is_float
         uint8_t state
+        uint8_t number
+        uint8_t n_hex
         uint8_t reason
         uint64_t base
         uint64_t start
@@ -98,3 +145,4 @@ cdef extern from "ms_json.h" nogil:
     ms_json_event ms_json_finish(ms_json *s, ms_json_token *token)
     bint ms_json_in_string(const ms_json *s)
     bint ms_json_number_is_whole(const ms_json *s)
+    void ms_json_value_done(ms_json *s, bint bare)

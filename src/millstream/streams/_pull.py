@@ -6,31 +6,55 @@ guard itself against misuse: the one `Stream` that owns the chain does that, onc
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["FAIR_PULLS", "IterablePuller", "Puller", "close_iterator"]
+from anyio import move_on_after
+from anyio.lowlevel import checkpoint
+
+from millstream.streams._tasks import Tasks
+
+__all__ = ["FAIR_PULLS", "BatchPuller", "IterablePuller", "Puller", "breathe", "close_iterator", "release"]
 
 T = TypeVar("T")
 
+CLOSE_SECONDS = 5.0  # how long closing may take before it is given up
 FAIR_PULLS = 64  # S17: who pulls in a loop of its own meets a real checkpoint after as many pulls that gave nothing
+
+log = logging.getLogger("millstream")
 
 
 class Puller(ABC, Generic[T]):
     """Somewhere that batches come from."""
 
+    needs_tasks: str = ""
+    """The name of an operator in the chain that needs background tasks, "" if none does."""
+
     @abstractmethod
-    async def open(self) -> None:
-        """Acquire what the stream needs. Called once, before the first `pull`; `aclose` follows also if it fails."""
+    async def open(self, tasks: Tasks) -> None:
+        """Acquire what the stream needs. Called once, before the first `pull`; `aclose` follows also if it fails.
+
+        Args: tasks: starts background work, if `needs_tasks` is set. Pass it on to the source.
+        """
 
     @abstractmethod
     async def pull(self) -> list[T]:
-        """Return the next batch, never empty; [] is the end. Whatever it raises ends the stream."""
+        """Return the next batch, never empty; [] is the end. Whatever it raises ends the stream.
+
+        The list belongs to the caller. Never called while another call runs, nor after the end or an error.
+        """
 
     @abstractmethod
     async def aclose(self) -> None:
         """Release everything; idempotent, never called while `pull` runs."""
+
+    def watch(self, watcher: Callable[[int], None]) -> None:
+        """Have `watcher(n_bytes)` called for all that the transport gives, also what makes no event, such as a ping.
+
+        Called before `open`. A source without a transport has nothing to say beyond its items.
+        """
 
 
 class IterablePuller(Puller[T]):
@@ -38,8 +62,9 @@ class IterablePuller(Puller[T]):
 
     def __init__(self, source: AsyncIterable[T]) -> None:
         self._iterator = aiter(source)
+        self._closed = False
 
-    async def open(self) -> None:
+    async def open(self, tasks: Tasks) -> None:
         """Nothing to do: the source opens itself at the first item."""
 
     async def pull(self) -> list[T]:
@@ -51,7 +76,44 @@ class IterablePuller(Puller[T]):
 
     async def aclose(self) -> None:
         """Close the source if it can be closed."""
-        await close_iterator(self._iterator)
+        if not self._closed:
+            self._closed = True
+            await close_iterator(self._iterator)
+
+
+class BatchPuller(Puller[T]):
+    """An async iterable of lists: one list per pull. Empty lists are passed over."""
+
+    def __init__(self, source: AsyncIterable[list[T]]) -> None:
+        self._iterator = aiter(source)
+        self._closed = False
+
+    async def open(self, tasks: Tasks) -> None:
+        """Nothing to do: the source opens itself at the first list."""
+
+    async def pull(self) -> list[T]:
+        """Return the next list that holds anything."""
+        since_checkpoint = 0
+        try:
+            while not (batch := await anext(self._iterator)):
+                since_checkpoint = await breathe(since_checkpoint)
+        except StopAsyncIteration:
+            return []
+        return list(batch)
+
+    async def aclose(self) -> None:
+        """Close the source if it can be closed."""
+        if not self._closed:
+            self._closed = True
+            await close_iterator(self._iterator)
+
+
+async def release(puller: Puller[Any]) -> None:
+    """Close a chain even if cancelled, but do not wait for ever (S8). For operators that close sources early."""
+    with move_on_after(CLOSE_SECONDS, shield=True) as scope:
+        await puller.aclose()
+    if scope.cancelled_caught:
+        log.warning("closing a stream took longer than %g s and was given up", CLOSE_SECONDS)
 
 
 async def close_iterator(iterator: Any) -> None:
@@ -59,3 +121,11 @@ async def close_iterator(iterator: Any) -> None:
     aclose = getattr(iterator, "aclose", None)
     if aclose is not None:
         await aclose()
+
+
+async def breathe(fruitless: int) -> int:
+    """Count a pull that gave nothing, and meet a checkpoint when it is time (S17). Returns the new count."""
+    if fruitless + 1 < FAIR_PULLS:
+        return fruitless + 1
+    await checkpoint()
+    return 0

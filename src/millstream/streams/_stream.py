@@ -1,238 +1,258 @@
-"""`Stream`: what the user holds. An async iterator and an async context manager over a chain of pullers.
-
-Guards once for the whole chain: a single consumer at a time, closing from any task at any time, one terminal outcome,
-the source closed on every way out. Cost: a batch costs one pull and one cancel scope (about 3 us), an item of it one
-`__anext__`. Source: STREAMS.md, safety rules S1 to S22; the rule is named where it is obeyed.
-"""
+"""`Stream`: what the user holds. The guards are in `_core.py`, each operator in its file; here is a method for each."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast, overload
 
-from anyio import CancelScope, Event, move_on_after
-from anyio.lowlevel import checkpoint
-
-from millstream.errors import StreamBusy, StreamClosed
-from millstream.streams._pull import IterablePuller, Puller
-from millstream.streams.operators._base import Operator
+from millstream.events import EventType
+from millstream.streams._clock import ANYIO_CLOCK, Clock
+from millstream.streams._core import State, StreamCore
+from millstream.streams._pull import BatchPuller, IterablePuller, Puller
+from millstream.streams.monitor import StreamHealth, StreamMonitor
+from millstream.streams.operators.batched import Batched, TimedBatched, is_terminal
+from millstream.streams.operators.chunk_text import ChunkText
 from millstream.streams.operators.collect import collect
+from millstream.streams.operators.concat import Concat
 from millstream.streams.operators.filter import Filter
+from millstream.streams.operators.flat_map import FlatMap
+from millstream.streams.operators.last import last
 from millstream.streams.operators.map import Map
+from millstream.streams.operators.monitor import Monitor
+from millstream.streams.operators.pipe import OnError, Pipe
+from millstream.streams.operators.pull import Pull
+from millstream.streams.operators.retry import Replay, Retry
+from millstream.streams.operators.run import Handler, process, run
+from millstream.streams.operators.scan import Scan
+from millstream.streams.operators.take import Skip, Take, TakeWhile
+from millstream.streams.operators.tap import Tap, accepts
 from millstream.streams.operators.text import text
+from millstream.streams.operators.timeout import Timeout
+from millstream.streams.retry import RetryPolicy
+from millstream.streams.timeouts import Timeouts
 
 __all__ = ["State", "Stream"]
 
 T = TypeVar("T")
 U = TypeVar("U")
-R = TypeVar("R")
+V = TypeVar("V")
+W = TypeVar("W")
+E = TypeVar("E")
 
-State = Literal["new", "running", "finished", "failed", "closed"]
-
-CLOSE_SECONDS = 5.0  # how long closing may take before it is given up
-FAIR_ITEMS = 64  # S17: a stream that never suspends meets a real checkpoint after as many items
-END: Any = object()
+Fn = Callable[[T], U] | Callable[[T], Awaitable[U]]
+"""A function of the user, sync or async."""
 
 
-class Stream(Generic[T]):
+class Stream(StreamCore[T]):
     """Events (or anything else) as they arrive. Used once, by one consumer at a time.
 
-    Use it in `async with`: leaving the block closes the source. Iterating it without is allowed, but then nobody closes
-    the source if the loop is left early.
+    Use it in `async with`: leaving the block closes the source. Iterating it without is allowed, unless an operator
+    needs background tasks, but then nobody closes the source if the loop is left early.
 
     Args: source: any async iterable, or a puller.
     """
 
     def __init__(self, source: AsyncIterable[T] | Puller[T]) -> None:
-        self._puller = source if isinstance(source, Puller) else IterablePuller(source)
-        self._state: State = "new"
-        self._opened = False
-        self._items: list[T] = []
-        self._next = 0
-        self._since_checkpoint = 0
-        self._scope: CancelScope | None = None
-        self._released: Event | None = None
-        self._heir: Stream[Any] | None = None
+        super().__init__(source if isinstance(source, Puller) else IterablePuller(source))
 
-    @property
-    def state(self) -> State:
-        """Where it stands: new, running, finished (its end was reached), failed (it raised) or closed (before that)."""
-        return self._heir.state if self._heir is not None else self._state
+    @classmethod
+    def from_batches(cls, source: AsyncIterable[list[U]]) -> Stream[U]:
+        """Make a stream of the items of lists, which then travel together at the cost of one await."""
+        return Stream(BatchPuller(source))
 
-    # --- iterating -----------------------------------------------------------------------------------------------
+    def _then(self, operator: Callable[..., Puller[U]], *others: AsyncIterable[Any]) -> Stream[U]:
+        """Hand this stream's chain over to `operator(puller, *pullers of the others)`.
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        """Return the next item.
-
-        Raises: StreamClosed: it was closed before its end. StreamBusy: another consumer is waiting for an item.
-            Whatever the source or an operator raises, once; after that the stream is at its end.
+        Closing this stream, or one of the others, then closes the one that is returned.
         """
-        i = self._next
-        if i == len(self._items):
-            i = 0
-            self._items = await self._pull()
-            if not self._items:
-                raise StopAsyncIteration
-        self._next = i + 1
-        return self._items[i]
-
-    def batches(self) -> AsyncIterator[list[T]]:
-        """Iterate over lists of items that are ready together: one network chunk, one await.
-
-        Raises: as `__anext__`.
-        """
-        return _Batches(self)
-
-    def _rest(self) -> list[T]:
-        rest = self._items[self._next :]
-        self._items, self._next = [], 0
-        return rest
-
-    async def _pull(self) -> list[T]:
-        self._refuse_second_consumer()
-        if self._state not in ("new", "running"):
-            if self._state == "closed":
-                raise StreamClosed("this stream was closed before its end")
-            return []
-        batch = await self._guarded(self._next_batch)
-        self._since_checkpoint += len(batch)
-        if not batch:
-            await self._release("finished")
-        return batch
-
-    async def _next_batch(self) -> list[T]:
-        if self._since_checkpoint >= FAIR_ITEMS:
-            self._since_checkpoint = 0
-            await checkpoint()
-        await self._open()
-        return await self._puller.pull()
-
-    async def _open(self) -> None:
-        if not self._opened:
-            self._opened = True
-            self._state = "running"
-            await self._puller.open()
-
-    def _refuse_second_consumer(self) -> None:
-        if self._scope is not None:
-            raise StreamBusy("this stream already has a consumer waiting; two consumers need one stream each")
-        if self._heir is not None:
-            raise StreamBusy("an operator has taken this stream over; iterate the stream that the operator returned")
-
-    async def _guarded(self, work: Callable[[], Awaitable[R]]) -> R:
-        """Do what waits for the source. S5: nobody closes it meanwhile; `aclose` cancels this scope instead."""
-        result: Any = None
-        try:
-            with CancelScope() as self._scope:
-                result = await work()
-        except BaseException as error:
-            self._scope = None
-            await self._release("failed")
-            if isinstance(error, StopAsyncIteration):  # S9: from a function of the user; it would look like the end
-                raise RuntimeError("a function given to an operator raised StopAsyncIteration") from error
-            raise
-        closed = self._scope.cancel_called
-        self._scope = None
-        if closed:
-            await self._release("closed")
-            raise StreamClosed("this stream was closed while its consumer was waiting")
-        return cast("R", result)
-
-    # --- closing -------------------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        """Open the source. Raises what keeps it from opening: ConnectionFailed, ProviderError, ..."""
-        self._refuse_second_consumer()
-        if self._state == "closed":
-            raise StreamClosed("this stream was closed already")
-        if not self._opened:
-            await self._guarded(self._open)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Stop the stream and release its source: from any task, at any time, as often as you like.
-
-        A consumer that waits in another task gets StreamClosed.
-        """
-        if self._heir is not None:
-            await self._heir.aclose()
-        elif self._scope is not None:
-            self._released = self._released or Event()
-            self._scope.cancel()
-            await self._released.wait()
-        elif self._state in ("new", "running"):
-            await self._release("closed")
-
-    async def _release(self, state: State) -> None:
-        self._state = state
-        self._rest()  # what was pulled but not asked for goes with the stream
-        try:
-            # S8: clean up even if cancelled, but not for ever.
-            with move_on_after(CLOSE_SECONDS, shield=True):
-                await self._puller.aclose()
-        finally:
-            if self._released is not None:
-                self._released.set()
-
-    # --- composing -----------------------------------------------------------------------------------------------
-
-    def _then(self, operator: Callable[[Puller[T]], Puller[U]]) -> Stream[U]:
-        """Hand this stream's source over to an operator. Closing this stream then closes the one that is returned."""
-        if self._scope is not None or self._heir is not None:
-            raise StreamBusy("this stream has a consumer already")
-        puller = operator(_Resumed(self._rest(), self._puller) if self._next < len(self._items) else self._puller)
-        heir: Stream[U] = Stream(puller)
-        heir._state, heir._opened = self._state, self._opened
-        self._heir = heir
+        streams = [stream for stream in (self, *others) if isinstance(stream, Stream)]
+        for stream in streams:
+            stream._refuse_second_owner()
+        pullers = [_puller(stream) for stream in (self, *others)]
+        heir: Stream[U] = Stream(operator(*pullers))
+        heir._state = self._state
+        for stream in streams:
+            stream._heir = heir
         return heir
 
-    def map(self, fn: Callable[[T], U] | Callable[[T], Awaitable[U]]) -> Stream[U]:
-        """Replace each item by `fn(item)`; see `operators/map.py`."""
+    # --- item by item --------------------------------------------------------------------------------------------
+
+    def map(self, fn: Fn[T, U]) -> Stream[U]:
+        """Replace each item by `fn(item)`."""
         return self._then(lambda source: Map(source, fn))
 
-    def filter(self, keep: Callable[[T], bool] | Callable[[T], Awaitable[bool]]) -> Stream[T]:
-        """Keep the items for which `keep(item)` is true; see `operators/filter.py`."""
-        return self._then(lambda source: Filter(source, keep))
+    def flat_map(self, fn: Fn[T, Iterable[U]]) -> Stream[U]:
+        """Replace each item by the items of `fn(item)`."""
+        return self._then(lambda source: FlatMap(source, fn))
+
+    def filter(self, *predicates: Fn[T, bool]) -> Stream[T]:
+        """Keep the items that all predicates accept; `millstream.filters` has ready ones."""
+        return self._then(lambda source: Filter(source, *predicates))
+
+    def tap(self, fn: Callable[[T], Any]) -> Stream[T]:
+        """Call `fn(item)` with each item as it passes."""
+        return self._then(lambda source: Tap(source, fn))
+
+    @overload
+    def on_event(self, kind: EventType, fn: Callable[[Any], Any]) -> Stream[T]: ...
+
+    @overload
+    def on_event(self, kind: type[E] | tuple[type[E], ...], fn: Callable[[E], Any]) -> Stream[T]: ...
+
+    def on_event(self, kind: Any, fn: Callable[[Any], Any]) -> Stream[T]:
+        """Call `fn(event)` with each event of a class, of several, or of an `EventType`, as it passes."""
+        return self._then(lambda source: Tap(source, fn, accepts(kind)))
+
+    def scan(self, fn: Callable[[U, T], U] | Callable[[U, T], Awaitable[U]], start: U) -> Stream[U]:
+        """Give `start` folded with the items so far by `fn(so_far, item)`, at each item."""
+        return self._then(lambda source: Scan(source, fn, start))
+
+    @overload
+    def pipe(self, f: Fn[T, U], /, *, on_error: OnError = ...) -> Stream[U]: ...
+
+    @overload
+    def pipe(self, f: Fn[T, U], g: Fn[U, V], /, *, on_error: OnError = ...) -> Stream[V]: ...
+
+    @overload
+    def pipe(self, f: Fn[T, U], g: Fn[U, V], h: Fn[V, W], /, *, on_error: OnError = ...) -> Stream[W]: ...
+
+    @overload
+    def pipe(self, *functions: Callable[[Any], Any], on_error: OnError = ...) -> Stream[Any]: ...
+
+    def pipe(self, *functions: Callable[[Any], Any], on_error: OnError = "raise") -> Stream[Any]:
+        """Apply functions one after another; `on_error`: "raise", "skip" the item, or "emit" an `Error` event."""
+        return self._then(lambda source: Pipe(source, *functions, on_error=on_error))
+
+    # --- parts, batches, joins -----------------------------------------------------------------------------------
+
+    def take(self, n: int) -> Stream[T]:
+        """Give the first `n` items."""
+        return self._then(lambda source: Take(source, n))
+
+    def take_while(self, predicate: Fn[T, bool]) -> Stream[T]:
+        """Give items as long as the predicate accepts them; the one it refuses is left out."""
+        return self._then(lambda source: TakeWhile(source, predicate, wanted=True, inclusive=False))
+
+    def take_until(self, predicate: Fn[T, bool]) -> Stream[T]:
+        """Give items up to the first that the predicate accepts, and that one."""
+        return self._then(lambda source: TakeWhile(source, predicate, wanted=False, inclusive=True))
+
+    def skip(self, n: int) -> Stream[T]:
+        """Leave out the first `n` items."""
+        return self._then(lambda source: Skip(source, n))
+
+    def batched(
+        self,
+        n: int,
+        max_wait: float | None = None,
+        *,
+        flush_on: Callable[[T], bool] | None = is_terminal,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Stream[list[T]]:
+        """Give lists of `n` items, sooner after `max_wait` seconds, after `flush_on(item)`, and at the end."""
+        if max_wait is None:
+            return self._then(lambda source: Batched(source, n, flush_on=flush_on))
+        return self._then(lambda source: TimedBatched(source, n, max_wait, flush_on=flush_on, clock=clock))
+
+    def chunk_text(self, min_bytes: int = 1024) -> Stream[T]:
+        """Join consecutive text deltas until they have more than `min_bytes` bytes; other events pass as they are."""
+        return self._then(lambda source: ChunkText(source, min_bytes))
+
+    def concat(self, *others: AsyncIterable[T]) -> Stream[T]:
+        """Give the items of this stream, then those of the others, one stream after another."""
+        return self._then(lambda *sources: Concat(sources), *others)
+
+    # --- when it goes wrong --------------------------------------------------------------------------------------
+
+    def timeout(
+        self,
+        timeouts: Timeouts | None = None,
+        *,
+        first: float | None = None,
+        idle: float | None = None,
+        progress: float | None = None,
+        total: float | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Stream[T]:
+        """Raise StreamTimeout when a clock runs out: give a `Timeouts`, or its fields in seconds."""
+        limits = timeouts or Timeouts(first=first, idle=idle, progress=progress, total=total)
+        return self._then(lambda source: Timeout(source, limits, clock=clock))
+
+    def retry(
+        self,
+        again: Callable[[], AsyncIterable[T] | Awaitable[AsyncIterable[T]]],
+        policy: RetryPolicy | None = None,
+        *,
+        replay: Replay = "never",
+        resume: Callable[[T], AsyncIterable[T] | Awaitable[AsyncIterable[T]]] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Stream[T]:
+        """If this stream fails before it gave anything, go on with `again()`; `resume(last_item)` if it gave something.
+
+        `replay="restart"` allows `again` also then, after a `Data` event named "millstream.restart".
+        """
+        make = _opener(lambda _: again())
+        go_on = None if resume is None else _opener(resume)
+        return self._then(
+            lambda source: Retry(source, make, policy=policy, replay=replay, resume=go_on, clock=clock),
+        )
+
+    def monitor(
+        self,
+        monitor: StreamMonitor,
+        *,
+        every: float | None = None,
+        on_health: Callable[[StreamHealth], Any] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Stream[T]:
+        """Let a `StreamMonitor` count what passes; with `every`, report the health so often, even in silence."""
+        return self._then(lambda source: Monitor(source, monitor, every=every, on_health=on_health, clock=clock))
+
+    # --- to the end ----------------------------------------------------------------------------------------------
 
     async def collect(self) -> list[T]:
-        """Consume the stream and return all items; see `operators/collect.py`."""
+        """Consume the stream and return all items."""
         return await collect(self)
 
+    @overload
+    async def last(self) -> T | None: ...
+
+    @overload
+    async def last(self, *, strict: bool) -> T: ...
+
+    @overload
+    async def last(self, *, default: T) -> T: ...
+
+    async def last(self, *, strict: bool = False, default: T | None = None) -> T | None:
+        """Consume the stream and return the last item; of an empty one `default`, or EmptyStream if `strict`."""
+        return await last(self, strict=strict, default=default)
+
     async def text(self) -> str:
-        """Consume a stream of events and return the answer's text; see `operators/text.py`."""
+        """Consume a stream of events and return the answer's text."""
         return await text(cast("Stream[Any]", self))
 
+    async def run(self, handler: Callable[[T], Any]) -> None:
+        """Call `handler(item)` with each item, to the end."""
+        await run(self, handler)
 
-class _Batches(AsyncIterator[list[T]]):
-    """Not a generator: trio warns of a generator that was left early, and this one would have nothing to close."""
+    async def process(self, handlers: Mapping[type | EventType, Handler], *, default: Handler | None = None) -> None:
+        """Call the handler of each event's class or `EventType`, until `Finish` or the end."""
+        await process(self, handlers, default=default)
 
-    def __init__(self, stream: Stream[T]) -> None:
-        self._stream = stream
-
-    async def __anext__(self) -> list[T]:
-        batch = self._stream._rest() or await self._stream._pull()
-        if not batch:
-            raise StopAsyncIteration
-        return batch
+    def pull(self) -> Pull[T]:
+        """Ask for single items by hand, with `next`, `peek`, `push_back` and `stop`. `async for` is simpler."""
+        return Pull(self)
 
 
-class _Resumed(Operator[T]):
-    """A source of which some items were pulled already."""
+def _puller(source: AsyncIterable[Any]) -> Puller[Any]:
+    return source._hand_over() if isinstance(source, Stream) else IterablePuller(source)
 
-    def __init__(self, items: list[T], source: Puller[T]) -> None:
-        super().__init__(source)
-        self._items = items
 
-    async def pull(self) -> list[T]:
-        """Return those items first."""
-        items, self._items = self._items, []
-        return items or await self._source.pull()
+def _opener(make: Callable[[Any], Any]) -> Callable[[Any], Awaitable[Puller[Any]]]:
+    async def open_(last_item: Any) -> Puller[Any]:
+        made = make(last_item)
+        if not isinstance(made, AsyncIterable):
+            made = await made
+        return _puller(made)
+
+    return open_

@@ -1,4 +1,4 @@
-"""`filter`: what the predicate accepts, in order."""
+"""`filter`: what all predicates accept, in order; and the ready predicates."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from typing import Any
 import pytest
 from anyio.lowlevel import checkpoint
 
+import millstream as ms
+from millstream import filters
 from millstream.streams import Stream
 from streams.probe import Probe, drain
 
 pytestmark = pytest.mark.anyio
+
+EVENTS = [
+    ms.Start(),
+    ms.TextDelta("a"),
+    ms.ToolCall("1", "f"),
+    ms.Error(ms.Overloaded("busy"), fatal=False),
+    ms.Finish(ms.FinishReason.STOP),
+]
 
 
 async def even_later(item: int) -> bool:
@@ -18,8 +28,8 @@ async def even_later(item: int) -> bool:
     return item % 2 == 0
 
 
-@pytest.mark.parametrize("keep", [lambda item: item % 2 == 0, even_later], ids=["sync", "async"])
-async def test_order(keep: Any) -> None:
+@pytest.mark.parametrize("keep", [lambda item: item % 2 == 0, even_later, lambda item: [0][item % 2 :]], ids=str)
+async def test_r0210_a_filter_is_a_predicate_sync_or_async(keep: Any) -> None:
     source = Probe(range(7))
     assert await Stream(source).filter(keep).collect() == [0, 2, 4, 6]
     assert source.closes == 1
@@ -27,7 +37,108 @@ async def test_order(keep: Any) -> None:
     assert await Stream(Probe([1, 3])).filter(keep).collect() == []
 
 
-async def test_items_before_an_error_come_first() -> None:
+async def test_r0211_a_filtered_stream_is_a_stream_and_filters_nest() -> None:
+    stream = Stream(Probe(range(12))).filter(even_later).filter(lambda item: item > 5)
+    assert isinstance(stream, ms.TextStream)
+    assert await stream.collect() == [6, 8, 10]
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_r0212_all_filters_must_accept_and_the_first_refusal_ends_the_questions(later: bool) -> None:
+    asked: list[int] = []
+
+    async def small_later(item: int) -> bool:
+        await checkpoint()
+        return item < 2
+
+    def second(item: int) -> bool:
+        asked.append(item)
+        return item != 1
+
+    first: Any = small_later if later else lambda item: item < 2
+    assert await Stream(Probe(range(4))).filter(first, second).collect() == [0]
+    assert asked == [0, 1]
+
+
+async def test_r0213_without_filters_everything_passes() -> None:
+    assert await Stream(Probe([0, None, "", 1])).filter().collect() == [0, None, "", 1]
+
+
+async def test_r0214_r0217_order_is_kept_and_the_end_comes_through() -> None:
+    async with Stream(Probe([3, 1, 2])).filter(lambda item: True) as stream:
+        assert [await anext(stream), await anext(stream), await anext(stream)] == [3, 1, 2]
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+
+async def test_r0215_single_use_and_lazy() -> None:
+    source = Probe(range(3))
+    inner = Stream(source)
+    stream = inner.filter(bool)
+    assert aiter(stream) is stream
+    assert source.pulls == 0
+    assert await anext(stream) == 1
+    with pytest.raises(ms.StreamBusy, match="taken"):
+        await anext(inner)
+    await stream.aclose()
+
+
+async def test_r0216_filters_work_inline_without_a_task_or_a_buffer() -> None:
+    source = Probe(range(9))
+    async with Stream(source).filter(lambda item: True) as stream:
+        await anext(stream)
+        assert source.pulls == 1
+
+
+async def test_r0218_closing_the_filtered_stream_closes_the_inner_one() -> None:
+    source = Probe(range(9))
+    inner = Stream(source)
+    await inner.filter(bool).aclose()
+    assert source.closes == 1
+    assert inner.state == "closed"
+
+
+async def test_r0219_text_only() -> None:
+    got = await Stream(Probe(EVENTS)).filter(filters.text_only).collect()
+    assert [type(event) for event in got] == [ms.TextDelta, ms.Finish]
+
+
+async def test_r0220_filters_combine() -> None:
+    text, errors = filters.text_only, filters.no_errors
+    got = [type(event) for event in await Stream(Probe(EVENTS)).filter(text, errors).collect()]
+    assert got == [ms.TextDelta, ms.Finish]
+    assert got == [type(event) for event in await Stream(Probe(EVENTS)).filter(text & errors).collect()]
+    both = await Stream(Probe(EVENTS)).filter(filters.kinds(ms.Start) | filters.kinds(ms.EventType.TOOL_CALL)).collect()
+    assert [type(event) for event in both] == [ms.Start, ms.ToolCall]
+    assert [
+        type(event) for event in await Stream(Probe(EVENTS)).filter(~text & ~filters.kinds(ms.Error)).collect()
+    ] == [
+        ms.Start,
+        ms.ToolCall,
+    ]
+
+
+async def test_combined_filters_may_be_async_and_ask_no_further_than_needed() -> None:
+    async def refuse(event: Any) -> bool:
+        await checkpoint()
+        return False
+
+    def never(event: Any) -> bool:
+        raise AssertionError("asked")
+
+    slow = filters.EventFilter(refuse)
+    assert await Stream(Probe(EVENTS)).filter(slow & never).collect() == []
+    assert await Stream(Probe(EVENTS)).filter(~slow | never).collect() == EVENTS
+    assert await Stream(Probe(EVENTS)).filter(slow | refuse).collect() == []
+
+
+async def test_r0221_no_errors() -> None:
+    got = await Stream(Probe(EVENTS)).filter(filters.no_errors).collect()
+    assert ms.Error not in [type(event) for event in got]
+    assert len(got) == len(EVENTS) - 1
+
+
+async def test_r0222_a_filter_that_raises_ends_the_stream_with_that_error() -> None:
     source = Probe([2, 1, 0, 3])
     got: list[Any] = []
     with pytest.raises(ZeroDivisionError):

@@ -31,7 +31,7 @@ class Once(Puller[int]):
         self._items = list(items)
         self.closes = 0
 
-    async def open(self) -> None:
+    async def open(self, tasks: object) -> None:
         pass
 
     async def pull(self) -> list[int]:

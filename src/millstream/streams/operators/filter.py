@@ -1,51 +1,42 @@
-"""`filter`: keep what a predicate accepts.
+"""`filter`: keep what all predicates accept.
 
-Order is kept, nothing is buffered beyond the batch that the source gave. Sync and async predicates, and errors, are
-treated as in `map`.
+Order is kept, nothing is buffered beyond the batch that the source gave. Predicates are asked in their order, up to the
+first that refuses. Without any, everything passes. Functions and errors: see `_apply.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from anyio.lowlevel import checkpoint
-
-from millstream.streams._pull import FAIR_PULLS, Puller
-from millstream.streams.operators._base import Operator
-from millstream.streams.operators.map import Map
+from millstream.streams._pull import Puller
+from millstream.streams.operators._apply import Apply, all_of, isawaitable
 
 __all__ = ["Filter"]
 
 T = TypeVar("T")
 
 
-class Filter(Operator[T]):
-    """Keep the items for which `keep`, sync or async, is true."""
+class Filter(Apply[T]):
+    """Keep the items for which all of `predicates`, sync or async, are true."""
 
-    def __init__(self, source: Puller[T], keep: Callable[[T], bool] | Callable[[T], Awaitable[bool]]) -> None:
+    def __init__(self, source: Puller[T], *predicates: Callable[[T], Any]) -> None:
         super().__init__(source)
-        self._judged: Map[Any] = Map(source, _judge(keep))
+        self._keep = all_of(predicates)
 
-    async def pull(self) -> list[T]:
-        """Return the next batch of which something is left."""
-        since_checkpoint = 0
-        while batch := await self._judged.pull():
-            if kept := [item for item, accepted in batch if accepted]:
-                return kept
-            since_checkpoint += 1
-            if since_checkpoint == FAIR_PULLS:
-                since_checkpoint = 0
-                await checkpoint()
-        return []
+    def _work(self, items: Iterator[Any], out: list[T]) -> None:
+        keep = self._keep
+        for item in items:
+            accepted = keep(item)
+            if accepted is True:
+                out.append(item)
+            elif accepted is not False:
+                if isawaitable(accepted):
+                    self._waiting = item, accepted
+                    return
+                if accepted:
+                    out.append(item)
 
-
-def _judge(keep: Callable[[T], Any]) -> Callable[[T], Any]:
-    def judge(item: T) -> Any:
-        accepted = keep(item)
-        return _wait(item, accepted) if hasattr(accepted, "__await__") else (item, accepted)
-
-    async def _wait(item: T, accepted: Awaitable[Any]) -> tuple[T, Any]:
-        return item, await accepted
-
-    return judge
+    def _settle(self, item: Any, result: Any, out: list[T]) -> None:
+        if result:
+            out.append(item)

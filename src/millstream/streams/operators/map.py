@@ -1,19 +1,15 @@
 """`map`: one item in, one item out.
 
-Order is kept, nothing is buffered beyond the batch that the source gave. A sync function is applied to a whole batch at
-once, an async one to an item at a time, when that item is wanted. If the function raises, the items before are
-delivered first, then its exception, unchanged.
+Order is kept, nothing is buffered beyond the batch that the source gave. Functions and errors: see `_apply.py`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from millstream.streams._pull import Puller
-from millstream.streams.operators._base import Operator
+from millstream.streams.operators._apply import Apply, isawaitable
 
 __all__ = ["Map"]
 
@@ -21,31 +17,24 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Map(Operator[U]):
+class Map(Apply[U]):
     """Apply `fn`, sync or async, to each item."""
 
     def __init__(self, source: Puller[T], fn: Callable[[T], U] | Callable[[T], Awaitable[U]]) -> None:
         super().__init__(source)
         self._fn: Callable[[Any], Any] = fn
-        self._waiting: deque[Any] = deque()
-        self._error: Exception | None = None
+        self._plain: type | None = None
 
-    async def pull(self) -> list[U]:
-        """Return the next batch, mapped."""
-        if self._error is not None:
-            raise self._error
-        if not self._waiting:
-            self._waiting.extend(await self._source.pull())
-        out: list[U] = []
-        while self._waiting:
-            try:
-                result = self._fn(self._waiting.popleft())
-                if inspect.isawaitable(result):
-                    return [*out, await result]
-                out.append(result)
-            except Exception as error:
-                if not out:
-                    raise
-                self._error = error
-                break
-        return out
+    def _work(self, items: Iterator[Any], out: list[U]) -> None:
+        fn, plain = self._fn, self._plain
+        for item in items:
+            result = fn(item)
+            if type(result) is not plain:  # `isawaitable` costs ten times as much: ask only when the type changes
+                if isawaitable(result):
+                    self._waiting = item, result
+                    return
+                plain = self._plain = type(result)
+            out.append(result)
+
+    def _settle(self, item: Any, result: U, out: list[U]) -> None:
+        out.append(result)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-
-from anyio.lowlevel import checkpoint
+from collections.abc import AsyncIterable, Callable
 
 from millstream.errors import IncompleteStream, StreamError
 from millstream.events import Error, Event, Finish, FinishReason
 from millstream.protocols import Bytes, Decoder
-from millstream.streams._pull import FAIR_PULLS, Puller, close_iterator
+from millstream.streams._pull import Puller, breathe, close_iterator
+from millstream.streams._tasks import Tasks
 from millstream.streams.sources._transport import transport_error
 
 __all__ = ["BodySource"]
@@ -28,23 +27,25 @@ class BodySource(Puller[Event]):
         self._require_finish = require_finish
         self._failure: StreamError | None = None
         self._done = False
+        self._watchers: list[Callable[[int], None]] = []
 
-    async def open(self) -> None:
+    def watch(self, watcher: Callable[[int], None]) -> None:
+        """Call `watcher` with the size of each chunk."""
+        self._watchers.append(watcher)
+
+    async def open(self, tasks: Tasks) -> None:
         """Nothing to do: the source opens itself at the first chunk."""
 
     async def pull(self) -> list[Event]:
         """Return the events of the next chunk that completes any."""
-        since_checkpoint = 0
+        fruitless = 0
         while not self._done:
             events = await self._read()
             self._done = self._done or self._decoder.ended
             self._note_outcome(events)
             if events:
                 return events
-            since_checkpoint += 1
-            if since_checkpoint == FAIR_PULLS:
-                since_checkpoint = 0
-                await checkpoint()
+            fruitless = await breathe(fruitless)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -72,10 +73,12 @@ class BodySource(Puller[Event]):
             raise TypeError(
                 "millstream reads bytes, not str: pass response.aiter_bytes(), not aiter_text or aiter_lines"
             )
+        for watcher in self._watchers:
+            watcher(len(chunk))
         return self._decoder.feed(chunk)
 
     def _note_outcome(self, events: list[Event]) -> None:
-        for event in events:
+        for event in events[-3:]:  # after a fatal Error come at most Usage and Finish
             if isinstance(event, Error) and event.fatal:
                 self._failure = event.error
             elif isinstance(event, Finish) and event.reason is FinishReason.INCOMPLETE and self._require_finish:

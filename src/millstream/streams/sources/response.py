@@ -7,10 +7,8 @@ Known here: status codes, content types, headers. Not known: the client's packag
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, runtime_checkable
 
 from anyio import move_on_after
@@ -20,6 +18,8 @@ from millstream.errors import StreamError, UnexpectedContentType
 from millstream.events import Event
 from millstream.protocols import Decoder, provider_error
 from millstream.streams._pull import Puller, close_iterator
+from millstream.streams._retry_after import retry_after
+from millstream.streams._tasks import Tasks
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.body import BodySource
 
@@ -62,8 +62,15 @@ class ResponseSource(Puller[Event]):
         self._require_finish = require_finish
         self._response: Response | None = None
         self._body: BodySource | None = None
+        self._watchers: list[Callable[[int], None]] = []
 
-    async def open(self) -> None:
+    def watch(self, watcher: Callable[[int], None]) -> None:
+        """Call `watcher` with the size of each chunk of the body."""
+        self._watchers.append(watcher)
+        if self._body is not None:
+            self._body.watch(watcher)
+
+    async def open(self, tasks: Tasks) -> None:
         """Get the response and check it.
 
         Raises: ConnectionFailed, StreamTimeout: no response. ProviderError and its kinds: status not 2xx, or an error
@@ -82,6 +89,8 @@ class ResponseSource(Puller[Event]):
                 raise
             raise failure from error
         self._body = BodySource(response.aiter_bytes(), self._decoder, require_finish=self._require_finish)
+        for watcher in self._watchers:
+            self._body.watch(watcher)
 
     async def pull(self) -> list[Event]:
         """Return the events of the next chunk that completes any."""
@@ -145,17 +154,3 @@ class ResponseSource(Puller[Event]):
                     break
         await close_iterator(chunks)
         return bytes(body)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait, from `retry-after-ms` or `retry-after` (number or HTTP date); None for nonsense."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        # Only ASCII digits: float() would take "nan", "1e9" and "infinity" from the wire.
-        if value and value.replace(".", "", 1).isascii() and value.replace(".", "", 1).isdigit() and len(value) <= 12:
-            return float(value) * scale
-    try:
-        when = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, when - time.time())

@@ -1,0 +1,5 @@
+from millstream.errors import ParseError
+
+class Parser:
+    @property
+    def error(self) -> ParseError | None: ...

@@ -1,0 +1,58 @@
+"""Ready predicates for `Stream.filter`, and a way to combine them: `text_only & no_errors`, `~kinds(Raw)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any
+
+from millstream.events import Error, EventType, Finish, TextDelta
+
+__all__ = ["EventFilter", "kinds", "no_errors", "text_only"]
+
+
+class EventFilter:
+    """A predicate, sync or async, that combines with others by `&`, `|` and `~`, left to right, no further than needed.
+
+    Args: accepts: the predicate.
+    """
+
+    def __init__(self, accepts: Callable[[Any], Any]) -> None:
+        self._accepts = accepts
+
+    def __call__(self, event: Any) -> Any:
+        """Return whether the event passes; an awaitable of that if the predicate is async."""
+        return self._accepts(event)
+
+    def __and__(self, other: Callable[[Any], Any]) -> EventFilter:
+        return EventFilter(lambda event: _then(self(event), lambda accepted: accepted and other(event)))
+
+    def __or__(self, other: Callable[[Any], Any]) -> EventFilter:
+        return EventFilter(lambda event: _then(self(event), lambda accepted: accepted or other(event)))
+
+    def __invert__(self) -> EventFilter:
+        return EventFilter(lambda event: _then(self(event), lambda accepted: not accepted))
+
+
+def _then(accepted: Any, go_on: Callable[[Any], Any]) -> Any:
+    """Go on with an answer that may have to be awaited."""
+    return _then_later(accepted, go_on) if isawaitable(accepted) else go_on(accepted)
+
+
+async def _then_later(accepted: Any, go_on: Callable[[Any], Any]) -> Any:
+    answer = go_on(await accepted)
+    return await answer if isawaitable(answer) else answer
+
+
+def kinds(*wanted: type | EventType) -> EventFilter:
+    """Accept events of these classes or types."""
+    classes = tuple(kind for kind in wanted if not isinstance(kind, EventType))
+    types = frozenset(kind for kind in wanted if isinstance(kind, EventType))
+    return EventFilter(lambda event: isinstance(event, classes) or getattr(event, "type", None) in types)
+
+
+text_only = kinds(TextDelta, Finish)
+"""The answer's text, and the event that ends it."""
+
+no_errors = ~kinds(Error)
+"""Everything but errors. The exception that follows a fatal one still comes."""
