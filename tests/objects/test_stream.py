@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import msgspec
@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import millstream as ms
+from objects.kinds import Model, ModelPos
 from objects.replay import pieces, replay
 from streams.probe import Probe, drain
 
@@ -345,8 +346,9 @@ async def test_what_arrives_together_is_read_as_if_it_came_piece_by_piece(n: int
     assert [item async for item in objects.elements("items")] == REPORT.items
     assert (objects.usage, objects.others[0]) == (ms.Usage(output_tokens=9), ms.Start("model-1"))
     assert await objects.final() == REPORT
-    objects = ms.ObjectStream(await in_one_chunk(events("{oops} " + DOCUMENT), n), Report, lenient=True)
-    assert len([partial async for partial in objects.partials()]) == len(pieces(DOCUMENT, 3))
+    one_by_one = [1 async for _ in ms.ObjectStream(Probe(events()), Report).partials()]
+    objects = ms.ObjectStream(await in_one_chunk(events(), n), Report)
+    assert [1 async for _ in objects.partials()] == one_by_one
     asked: list[str] = []
     bad = ms.ObjectStream(
         await in_one_chunk(events('{"title":x' + DOCUMENT), n), Report, repair=lambda text, error: asked.append(text)
@@ -355,7 +357,7 @@ async def test_what_arrives_together_is_read_as_if_it_came_piece_by_piece(n: int
         await bad.final()
     assert asked == ['{"title":x' + DOCUMENT]
     assert (caught.value.offset, caught.value.partial) == (9, {})
-    assert len(caught.value.__notes__) == 0 if hasattr(caught.value, "__notes__") else True
+    assert not hasattr(caught.value, "__notes__")
 
 
 async def test_deltas_before_the_error_come_first() -> None:
@@ -391,6 +393,24 @@ async def test_a_refused_object_says_where_and_keeps_text_and_value() -> None:
     with pytest.raises(ms.ObjectInvalid) as again:
         await objects.final()
     assert again.value is error
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "path", "message"),
+    [
+        (dict[str, str], '{"k": 1}', ("...",), "not a valid dict: Expected `str`, got `int` at $[...]"),
+        (Literal["a"], f'"{"k" * 99}"', (), f"not a valid Literal: Invalid enum value '{'k' * 30}…' at $"),
+        (Model, DOCUMENT, ("name",), "not a valid Model: Field required (and 2 more) at $.name"),
+        (list[ModelPos], '[{"x":1,"y":"secret"}]', (0, "y"), None),
+    ],
+    ids=str,
+)
+async def test_the_message_says_where_and_quotes_little(kind: Any, text: str, path: Any, message: str | None) -> None:
+    with pytest.raises(ms.ObjectInvalid) as caught:
+        await ms.ObjectStream(Probe([text]), kind).final()
+    assert caught.value.path == path
+    assert str(caught.value) == message or message is None
+    assert "secret" not in str(caught.value)
 
 
 async def test_a_refused_element_says_which_and_reading_may_go_on() -> None:

@@ -8,7 +8,7 @@ import enum
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Generic, Literal, NewType, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
 
 import annotated_types
 import msgspec
@@ -228,6 +228,17 @@ async def test_what_cannot_be_of_its_type_yet_is_withheld() -> None:
     assert {one.day for one in shown} == {UNSET, datetime.date(1815, 12, 10)}
     assert {one.colour for one in shown} == {UNSET, Colour.RED}
     assert [one.note for one in shown if one.note is not UNSET] == ["", "a", "ab", "ab", "ab"]
+
+
+async def test_arrays_are_of_their_class() -> None:
+    class Pair(NamedTuple):
+        a: int
+        b: str
+
+    assert await typed(list[Pair], '[[1,"a"]]') == [*[[]] * 6, [Pair(1, "a")], [Pair(1, "a")]]
+    assert await typed(tuple[int, str], '[1,"a"]') == [(), (1,), (1, ""), (1, "a"), (1, "a"), (1, "a")]
+    assert await typed(set[str], '["a","a"]') == [set(), set(), set(), {"a"}, {"a"}, {"a"}, {"a"}, {"a"}]
+    assert (await typed(Names, '["a"]'))[2] == Names(["a"])
 
 
 async def test_an_object_of_a_union_is_shown_once_its_class_is_certain() -> None:

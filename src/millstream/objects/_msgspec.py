@@ -11,6 +11,7 @@ import msgspec
 __all__ = ["MsgspecBackend"]
 
 PLACE = re.compile(r" - at (?:key in )?`\$(.*)`$", re.DOTALL)
+LONG = re.compile(r"'(.{30}).{5,}'", re.DOTALL)  # msgspec quotes what it refuses; we keep payload out of messages
 STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+)\]|\[(\.\.\.)\]")
 
 
@@ -34,6 +35,6 @@ class MsgspecBackend:
         text = str(error)
         place = PLACE.search(text)
         if place is None:
-            return (), text
+            return (), LONG.sub(r"'\1…'", text)
         steps = [name or (int(index) if index else some) for name, index, some in STEP.findall(place[1])]
-        return tuple(steps), text[: place.start()]
+        return tuple(steps), LONG.sub(r"'\1…'", text[: place.start()])

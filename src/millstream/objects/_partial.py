@@ -58,7 +58,7 @@ class _Plan:
                 self._add(inner, (*roots, member))
                 continue
             anything = member in (Any, object)
-            if anything or is_array(member):
+            if anything or (is_array(member) and not hasattr(member, "_fields")):  # half a NamedTuple is none
                 self.arrays.append((roots, getattr(member, "__origin__", member)))
             if anything or is_mapping(member):
                 self.objects.append((roots, None))

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from msgspec import UNSET
 
-from millstream.core import Delta
+from millstream.core import MISSING, Delta
 from millstream.errors import (
     IncompleteJSON,
     InvalidJSON,
@@ -304,7 +304,9 @@ class ObjectStream(Generic[T]):
         error = self._document.error
         if error is not None and error is not self.last_error:
             self.last_error = error
-            if not self._starts and (error.reason == "trailing" or (error.reason == "value" and not self.current)):
+            if not self._starts and (
+                error.reason == "trailing" or (error.reason == "value" and self.current is MISSING)
+            ):
                 error.add_note("lenient=True reads JSON that stands in prose or in a Markdown fence")
         return deltas
 
@@ -395,4 +397,7 @@ def _is_list(member: Any) -> bool:
 
 
 def _place(path: tuple[Step, ...]) -> str:
-    return "$" + "".join(f".{key}" if isinstance(key, str) else "[*]" if key is ... else f"[{key}]" for key in path)
+    """A path as msgspec writes it; "..." is some key of a dict, which it does not tell."""
+    return "$" + "".join(
+        f".{key}" if isinstance(key, str) and key != "..." else f"[{'...' if key is ... else key}]" for key in path
+    )
