@@ -10,8 +10,10 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import anthropic
 import httpx
 import httpx2
+import openai
 import pytest
 
 import millstream as ms
@@ -211,6 +213,23 @@ def test_errors_of_sdks_and_clients_are_known_by_their_status(status: int, failu
     request = httpx.Request("POST", "http://x")
     http = httpx.HTTPStatusError("x", request=request, response=httpx.Response(status))
     assert classify(plain) == classify(http) == failure
+
+
+@pytest.mark.parametrize("sdk", [openai, anthropic], ids=lambda sdk: sdk.__name__)
+def test_errors_of_the_real_sdks(sdk: Any) -> None:
+    request = httpx2.Request("POST", "http://x")
+    assert classify(sdk.APITimeoutError(request=request)) is Failure.TIMEOUT
+    assert classify(sdk.APIConnectionError(request=request)) is Failure.CONNECTION
+    response = httpx2.Response(429, request=request, headers={"retry-after": "3"})
+    error = sdk.RateLimitError("no", response=response, body=None)
+    assert RetryPolicy(draw=lambda: 0.0).decision(error, 1) == (True, 3.0)
+    assert not is_recoverable(sdk.AuthenticationError("no", response=httpx2.Response(401, request=request), body=None))
+
+
+def test_a_status_may_be_called_code() -> None:
+    error = OddError("google.genai says so")
+    error.code = 503
+    assert classify(error) is Failure.TEMPORARY
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from millstream.streams import filters
 from millstream.streams._open import stream
-from millstream.streams._stream import Stream
+from millstream.streams._stream import BufferedStream, Stream
+from millstream.streams.combine import fan_out, merge
 from millstream.streams.monitor import StreamHealth, StreamMonitor
+from millstream.streams.operators.keep_alive import KEEP_ALIVE
 from millstream.streams.operators.pull import END
 from millstream.streams.operators.retry import RESTART
+from millstream.streams.overflow import CallerRuns, Conflate, DropAfter, join_text
+from millstream.streams.pipeline import pipeline, sink, stage
 from millstream.streams.pools import BufferPool
 from millstream.streams.processor import StreamProcessor
 from millstream.streams.progress import ProgressReport, TextProgress
@@ -15,8 +19,13 @@ from millstream.streams.timeouts import Timeouts
 
 __all__ = [
     "END",
+    "KEEP_ALIVE",
     "RESTART",
     "BufferPool",
+    "BufferedStream",
+    "CallerRuns",
+    "Conflate",
+    "DropAfter",
     "ProgressReport",
     "RetryBudget",
     "RetryPolicy",
@@ -28,6 +37,12 @@ __all__ = [
     "TextProgress",
     "TextStream",
     "Timeouts",
+    "fan_out",
     "filters",
+    "join_text",
+    "merge",
+    "pipeline",
+    "sink",
+    "stage",
     "stream",
 ]

@@ -1,8 +1,10 @@
 """What guards a stream: a single consumer at a time, closing from any task, one outcome, the source closed on every way
 out, background tasks owned by the user's `async with`. Once for a whole chain of pullers; no operator is known here.
 
-Cost: a batch costs one pull and one cancel scope (2 us), an item of it one `__anext__`; every FAIR_ITEMS items there is
-a checkpoint (3 us). Source: STREAMS.md, safety rules S1 to S22; the rule is named where it is obeyed.
+Cost: a batch costs one pull and one cancel scope (2 us), an item of it one `__anext__`; there is a checkpoint (3 us)
+every FAIR_PULLS batches or FAIR_SECONDS. A scope only around what really waits would be cheaper, but it would be the
+innermost one, and closing would then reach into shielded parts of a source. Source: STREAMS.md, safety rules S1 to S22;
+the rule is named where it is obeyed.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import AsyncIterator
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -17,7 +20,7 @@ from anyio import CancelScope, Event
 from anyio.lowlevel import checkpoint
 
 from millstream.errors import StreamBusy, StreamClosed, StreamNotEntered
-from millstream.streams._pull import Puller, release
+from millstream.streams._pull import FAIR_PULLS, Puller, release
 from millstream.streams._tasks import Tasks
 from millstream.streams.operators._base import Operator
 
@@ -27,7 +30,7 @@ T = TypeVar("T")
 
 State = Literal["new", "running", "finished", "failed", "closed"]
 
-FAIR_ITEMS = 64  # S17: a stream that never suspends meets a real checkpoint after as many items
+FAIR_SECONDS = 0.001  # S17: a stream that never suspends meets a real checkpoint after so long, or FAIR_PULLS batches
 
 log = logging.getLogger("millstream")
 
@@ -72,18 +75,20 @@ class Serving(Generic[T]):
 class StreamCore(Serving[T]):
     """A chain of pullers with its guards. `Stream` adds the operators."""
 
+    _state: State = "new"  # on the class too: `__del__` also sees objects whose source was refused
+    _heir: StreamCore[Any] | None = None
+
     def __init__(self, puller: Puller[T]) -> None:
         super().__init__()
         self._puller = puller
-        self._state: State = "new"
         self._opened = False
         self._tasks = Tasks(puller.needs_tasks)
         self._entered = False
-        self._since_checkpoint = 0
+        self._pulls = 0
+        self._checkpoint_due = 0.0
         self._new_scope: type[CancelScope] = CancelScope
         self._scope: CancelScope | None = None
         self._released: Event | None = None
-        self._heir: StreamCore[Any] | None = None
 
     @property
     def state(self) -> State:
@@ -113,9 +118,10 @@ class StreamCore(Serving[T]):
         try:
             # S5: nobody closes the source while this waits; `aclose` cancels the scope instead.
             with self._new_scope() as self._scope:
-                if self._since_checkpoint >= FAIR_ITEMS:
-                    self._since_checkpoint = 0
+                self._pulls += 1
+                if self._pulls >= FAIR_PULLS or monotonic() >= self._checkpoint_due:
                     await checkpoint()
+                    self._pulls, self._checkpoint_due = 0, monotonic() + FAIR_SECONDS
                 if not self._opened:
                     await self._open()
                 batch = await self._puller.pull()
@@ -126,7 +132,6 @@ class StreamCore(Serving[T]):
             await self._closed_while_waiting()
         # The scope of the running backend: half the cost of asking anyio each time which one that is.
         self._new_scope, self._scope = type(self._scope), None
-        self._since_checkpoint += len(batch)
         if not batch:
             await self._release("finished")
         return batch

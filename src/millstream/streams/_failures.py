@@ -1,8 +1,8 @@
 """What kind of failure an exception is, as far as trying again is concerned. By type first, by text only at the last.
 
-Pure. Known here: our own errors, the builtin ones, HTTP clients by the names of `_transport`, and anything that has a
-status (`status_code`, `status`, `response.status_code`: the SDKs and httpx). Text decides only for an exception of
-which nothing else is known. Source: REQUIREMENTS.md rows 142-149.
+Pure. Known here: our own errors, the builtin ones, HTTP clients and SDKs by name, and anything that has a status
+(`status_code`, `status`, `code`, `response.status_code`). Text decides only for an exception of which nothing else is
+known. Source: REQUIREMENTS.md rows 142-149.
 """
 
 from __future__ import annotations
@@ -56,6 +56,13 @@ BY_STATUS |= {501: Failure.PERMANENT, 504: Failure.TIMEOUT, 505: Failure.PERMANE
 
 # Of HTTP clients' transport errors, these are mistakes of the calling code.
 NEVER = {"UnsupportedProtocol", "LocalProtocolError", "InvalidURL", "TooManyRedirects"}
+# What the SDKs make of a client's transport errors has no status.
+BY_NAME = {
+    "anthropic.APITimeoutError": Failure.TIMEOUT,
+    "anthropic.APIConnectionError": Failure.CONNECTION,
+    "openai.APITimeoutError": Failure.TIMEOUT,
+    "openai.APIConnectionError": Failure.CONNECTION,
+}
 # An exception of these types speaks of the program, whatever its text says.
 PROGRAM = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, SyntaxError, TypeError, ValueError)
 
@@ -84,6 +91,9 @@ def classify(error: BaseException) -> Failure:
         return BY_STATUS.get(status, Failure.TEMPORARY if status >= 500 else Failure.PERMANENT)
     if NEVER & {cls.__name__ for cls in type(error).__mro__} or isinstance(error, ssl.SSLCertVerificationError):
         return Failure.PERMANENT
+    for cls in type(error).__mro__:
+        if (name := f"{cls.__module__.partition('.')[0]}.{cls.__name__}") in BY_NAME:
+            return BY_NAME[name]
     known = transport_error(error, "")
     if known is not None:
         return Failure.TIMEOUT if isinstance(known, StreamTimeout) else Failure.CONNECTION
@@ -123,7 +133,7 @@ def _by_text(error: BaseException) -> Failure:
 
 def _status(error: Any) -> int | None:
     for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "status"):
+        for name in ("status_code", "status", "code"):
             status = getattr(holder, name, None)
             if type(status) is int and 400 <= status <= 599:
                 return status

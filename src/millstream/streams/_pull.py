@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
 from millstream.streams._tasks import Tasks
+from millstream.streams.overflow import Losses
 
-__all__ = ["FAIR_PULLS", "BatchPuller", "IterablePuller", "Puller", "breathe", "close_iterator", "release"]
+__all__ = [
+    "FAIR_PULLS",
+    "BatchPuller",
+    "IterablePuller",
+    "Puller",
+    "breathe",
+    "close_iterator",
+    "iterator_of",
+    "release",
+]
 
 T = TypeVar("T")
 
@@ -31,6 +41,9 @@ class Puller(ABC, Generic[T]):
 
     needs_tasks: str = ""
     """The name of an operator in the chain that needs background tasks, "" if none does."""
+
+    losses: tuple[Losses, ...] = ()
+    """Where in the chain items may be dropped."""
 
     @abstractmethod
     async def open(self, tasks: Tasks) -> None:
@@ -61,7 +74,7 @@ class IterablePuller(Puller[T]):
     """Any async iterable: one item per pull, so nothing is asked for before it is wanted."""
 
     def __init__(self, source: AsyncIterable[T]) -> None:
-        self._iterator = aiter(source)
+        self._iterator = iterator_of(source)
         self._closed = False
 
     async def open(self, tasks: Tasks) -> None:
@@ -85,7 +98,7 @@ class BatchPuller(Puller[T]):
     """An async iterable of lists: one list per pull. Empty lists are passed over."""
 
     def __init__(self, source: AsyncIterable[list[T]]) -> None:
-        self._iterator = aiter(source)
+        self._iterator = iterator_of(source)
         self._closed = False
 
     async def open(self, tasks: Tasks) -> None:
@@ -114,6 +127,13 @@ async def release(puller: Puller[Any]) -> None:
         await puller.aclose()
     if scope.cancelled_caught:
         log.warning("closing a stream took longer than %g s and was given up", CLOSE_SECONDS)
+
+
+def iterator_of(source: AsyncIterable[T]) -> AsyncIterator[T]:
+    """Return its iterator. Raises TypeError: it is not an async iterable."""
+    if not isinstance(source, AsyncIterable):
+        raise TypeError(f"a stream is made of an async iterable, not of {type(source).__name__}")
+    return aiter(source)
 
 
 async def close_iterator(iterator: Any) -> None:

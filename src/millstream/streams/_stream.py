@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
+from millstream.errors import StreamBusy
 from millstream.events import EventType
 from millstream.streams._clock import ANYIO_CLOCK, Clock
-from millstream.streams._core import State, StreamCore
+from millstream.streams._concurrent import Concurrent
+from millstream.streams._core import State
+from millstream.streams._handoff import Rules
 from millstream.streams._pull import BatchPuller, IterablePuller, Puller
 from millstream.streams.monitor import StreamHealth, StreamMonitor
 from millstream.streams.operators.batched import Batched, TimedBatched, is_terminal
+from millstream.streams.operators.buffer import Buffer
 from millstream.streams.operators.chunk_text import ChunkText
 from millstream.streams.operators.collect import collect
 from millstream.streams.operators.concat import Concat
@@ -28,10 +32,11 @@ from millstream.streams.operators.take import Skip, Take, TakeWhile
 from millstream.streams.operators.tap import Tap, accepts
 from millstream.streams.operators.text import text
 from millstream.streams.operators.timeout import Timeout
+from millstream.streams.overflow import Overflow
 from millstream.streams.retry import RetryPolicy
 from millstream.streams.timeouts import Timeouts
 
-__all__ = ["State", "Stream"]
+__all__ = ["BufferedStream", "State", "Stream"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -43,7 +48,7 @@ Fn = Callable[[T], U] | Callable[[T], Awaitable[U]]
 """A function of the user, sync or async."""
 
 
-class Stream(StreamCore[T]):
+class Stream(Concurrent[T]):
     """Events (or anything else) as they arrive. Used once, by one consumer at a time.
 
     Use it in `async with`: leaving the block closes the source. Iterating it without is allowed, unless an operator
@@ -68,12 +73,18 @@ class Stream(StreamCore[T]):
         streams = [stream for stream in (self, *others) if isinstance(stream, Stream)]
         for stream in streams:
             stream._refuse_second_owner()
+        if len({id(stream) for stream in streams}) < len(streams):
+            raise StreamBusy("a stream cannot be combined with itself: use `tee` to get it twice")
         pullers = [_puller(stream) for stream in (self, *others)]
         heir: Stream[U] = Stream(operator(*pullers))
         heir._state = self._state
         for stream in streams:
             stream._heir = heir
         return heir
+
+    def _owned(self) -> Stream[T]:
+        """Return a stream in place of this one, as operators do."""
+        return self._then(lambda source: source)
 
     # --- item by item --------------------------------------------------------------------------------------------
 
@@ -162,6 +173,27 @@ class Stream(StreamCore[T]):
         """Give the items of this stream, then those of the others, one stream after another."""
         return self._then(lambda *sources: Concat(sources), *others)
 
+    def buffer(
+        self,
+        n: int,
+        *,
+        overflow: Overflow = "wait",
+        protect: Callable[[T], bool] | None = None,
+        on_drop: Callable[[T], object] | None = None,
+        on_backpressure: Callable[[int, float], object] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> BufferedStream[T]:
+        """Let the source run ahead by at most `n` items, in a task; see `BufferedStream`."""
+        return BufferedStream(
+            self,
+            n,
+            overflow=overflow,
+            protect=protect,
+            on_drop=on_drop,
+            on_backpressure=on_backpressure,
+            clock=clock,
+        )
+
     # --- when it goes wrong --------------------------------------------------------------------------------------
 
     def timeout(
@@ -242,6 +274,63 @@ class Stream(StreamCore[T]):
     def pull(self) -> Pull[T]:
         """Ask for single items by hand, with `next`, `peek`, `push_back` and `stop`. `async for` is simpler."""
         return Pull(self)
+
+
+class BufferedStream(Stream[T]):
+    """What `Stream.buffer` returns: a stream that holds up to `n` items ahead of its consumer.
+
+    Args:
+        source: any async iterable; it is owned and closed.
+        n: how many items.
+        overflow: when it is full: "wait" (lossless), "conflate" (text is joined, lossless), "drop_oldest",
+            "drop_newest", "drop_all", "error" (BufferOverflow), "drop_after" 5 s; or `DropAfter(seconds)`,
+            `Conflate(merge)`, `CallerRuns(fn)`. Losses are in `dropped`, and in the log at level debug.
+        protect: true for items never to be dropped, besides `ToolCall`, `Error` and `Finish`.
+        on_drop: called with each item that is dropped.
+        on_backpressure: called with the number of items inside and 0.0 when the source has to wait, and with the
+            seconds that it has waited when it can go on.
+        clock: what waits go by.
+
+    Raises: ValueError: n below 1, or an unknown policy.
+    """
+
+    def __init__(
+        self,
+        source: AsyncIterable[T],
+        n: int,
+        *,
+        overflow: Overflow = "wait",
+        protect: Callable[[T], bool] | None = None,
+        on_drop: Callable[[T], object] | None = None,
+        on_backpressure: Callable[[int, float], object] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> None:
+        rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, on_backpressure=on_backpressure, clock=clock)
+        stream = source if isinstance(source, Stream) else None
+        if stream is not None:
+            stream._refuse_second_owner()
+        self._buffer = Buffer(_puller(source), n, rules)
+        super().__init__(self._buffer)
+        if stream is not None:
+            self._state = stream._state
+            stream._heir = self
+
+    @property
+    def capacity(self) -> int:
+        """How many items it holds at most."""
+        return self._buffer.handoff.box.n
+
+    @property
+    def size(self) -> int:
+        """The same, by the name that the seed gives it."""
+        return self.capacity
+
+    def __len__(self) -> int:
+        """How many items are waiting in it now."""
+        return len(self._buffer.handoff.box.items)
+
+    def __bool__(self) -> bool:
+        return True  # a stream, not a collection: an empty buffer says nothing about what is to come
 
 
 def _puller(source: AsyncIterable[Any]) -> Puller[Any]:

@@ -63,6 +63,10 @@ async def even_or_odd(item: int) -> bool:
     return True
 
 
+def never(older: int, newer: int) -> None:
+    return None
+
+
 def tens(items: Sequence[int]) -> list[int]:
     return [item * 10 for item in items]
 
@@ -83,13 +87,23 @@ CASES = [
     Case("none", lambda s: s),
     Case("batched", lambda s: s.batched(3), threes, needed=lambda n: 3 * n),
     Case("batched timed", lambda s: s.batched(3, 60.0), threes, needed=lambda n: 3 * n, needs_tasks=True),
+    Case("buffer", lambda s: s.buffer(3), ahead=4, eager=True, needs_tasks=True),
+    Case("buffer of one", lambda s: s.buffer(1), ahead=2, eager=True, needs_tasks=True),
+    Case("buffer conflate", lambda s: s.buffer(3, overflow="conflate"), ahead=4, eager=True, needs_tasks=True),
+    Case("buffer drop_after", lambda s: s.buffer(3, overflow="drop_after"), ahead=4, eager=True, needs_tasks=True),
     Case("concat", lambda s: s.concat(Probe([100, 101])), lambda items: [*items, 100, 101], before_error=list),
+    Case("debounce", lambda s: s.debounce(0.001, merge=never), ahead=1, needs_tasks=True),
     Case("filter", lambda s: s.filter(lambda item: item % 2 == 0), evens, needed=lambda n: 2 * n - 1),
     Case("filter async", lambda s: s.filter(even_later), evens, needed=lambda n: 2 * n - 1),
     Case("filter many", lambda s: s.filter(bool, even_later), lambda i: evens(i)[1:], needed=lambda n: 2 * n + 1),
     Case("flat_map", lambda s: s.flat_map(lambda i: [i, i]), lambda i: sorted([*i, *i]), needed=lambda n: (n + 1) // 2),
+    Case("keep_alive", lambda s: s.keep_alive(60.0), needs_tasks=True),
     Case("map", lambda s: s.map(fn), tens),
     Case("map async", lambda s: s.map(fn_later), tens),
+    Case("map_ordered", lambda s: s.map_ordered(fn_later, 2), tens, ahead=3, eager=True, needs_tasks=True),
+    Case("map_ordered sync", lambda s: s.map_ordered(fn, 3), tens, ahead=4, eager=True, needs_tasks=True),
+    Case("map_unordered", lambda s: s.map_unordered(fn_later, 1), tens, ahead=2, eager=True, needs_tasks=True),
+    Case("merge", lambda s: s.merge(Probe(), buffer=3), ahead=4, eager=True, needs_tasks=True),
     Case("monitor", lambda s: s.monitor(StreamMonitor())),
     Case("monitor watched", lambda s: s.monitor(StreamMonitor(), every=60.0), needs_tasks=True),
     Case("on_event", lambda s: s.on_event(int, lambda item: None)),
@@ -101,15 +115,25 @@ CASES = [
         lambda i: [sum(i[: n + 1]) for n in range(len(i))],
     ),
     Case("skip", lambda s: s.skip(2), lambda items: list(items[2:]), needed=lambda n: n + 2),
+    Case("smooth", lambda s: s.smooth()),
     Case("take", lambda s: s.take(1000)),
     Case("take_until", lambda s: s.take_until(lambda item: item == 1000)),
     Case("take_while", lambda s: s.take_while(even_or_odd)),
     Case("tap", lambda s: s.tap(fn_later)),
+    Case("throttle", lambda s: s.throttle(1e6)),
     Case("timeout", lambda s: s.timeout(first=60.0, idle=60.0, progress=60.0, total=60.0)),
     Case(
         "pipeline of five",
         lambda s: s.map(fn_later).filter(lambda item: item >= 0).tap(fn).batched(2).flat_map(list).take(1000),
         tens,
         ahead=1,
+    ),
+    Case(
+        "pipeline of buffers",
+        lambda s: s.buffer(2).map(fn_later).buffer(2).filter(lambda item: True).keep_alive(60.0).buffer(1),
+        tens,
+        ahead=9,
+        eager=True,
+        needs_tasks=True,
     ),
 ]

@@ -55,16 +55,9 @@ async def test_a_late_list_goes_out_when_its_first_item_has_waited() -> None:
     source = ScriptedSource(1, Wait(0.4), 2, Wait(0.7), 3, Wait(5.0), 4, clock=clock)
     got: list[tuple[float, list[Any]]] = []
 
-    async def consume() -> None:
-        async with Stream(source).batched(10, 1.0, clock=clock) as stream:
-            async for batch in stream:
-                got.append((clock.now(), batch))
-
-    async with create_task_group() as group:
-        group.start_soon(consume)
-        async with clock.autojump():
-            while not source.closed:
-                await settle()
+    async with clock.autojump(), Stream(source).batched(10, 1.0, clock=clock) as stream:
+        async for batch in stream:
+            got.append((clock.now(), batch))
     assert [(pytest.approx(when), batch) for when, batch in got] == [(1.0, [1, 2]), (2.1, [3]), (6.1, [4])]
     assert clock.sleepers == 0
 

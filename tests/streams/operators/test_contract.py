@@ -7,6 +7,7 @@ import asyncio
 import gc
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from itertools import count, islice
 from typing import Any
 
@@ -15,9 +16,7 @@ from anyio import (
     CancelScope,
     create_task_group,
     fail_after,
-    get_current_task,
     get_running_tasks,
-    wait_all_tasks_blocked,
 )
 
 import millstream as ms
@@ -174,7 +173,7 @@ async def test_closing_errors_are_reported_and_hide_nothing(case: Case) -> None:
     with pytest.raises(KeyError) as caught:
         await case.build(Stream(source)).collect()
     assert "close" in "".join(caught.value.__notes__)
-    with pytest.raises(KeyError) as caught:
+    with pytest.raises(KeyError) as caught:  # noqa: PT012
         async with case.build(Stream(Broken(count()))) as stream:
             await anext(stream)
             raise KeyError("body")
@@ -211,7 +210,7 @@ async def test_a_consumer_that_stops_early(case: Case) -> None:
 async def test_a_consumer_that_raises(case: Case) -> None:
     source = Probe(count())
     error = KeyError("body")
-    with pytest.raises(KeyError) as caught:
+    with pytest.raises(KeyError) as caught:  # noqa: PT012
         async with case.build(Stream(source)) as stream:
             async for _ in stream:
                 raise error
@@ -424,10 +423,8 @@ async def test_close_at_every_await_of_the_consumer(case: Case) -> None:
                     n,
                     lambda: group.start_soon(streams[0].aclose),  # noqa: B023
                 )
-                try:
+                with suppress(ms.StreamClosed):
                     await work.run()
-                except ms.StreamClosed:
-                    pass
         check_closed(source, streams)
         if work.steps < n:
             assert got == case.out(range(4))

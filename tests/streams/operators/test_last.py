@@ -32,6 +32,10 @@ async def test_r0278_r0282_invoke_is_the_last_item_of_the_stream_without_extra_c
     assert counter.source.closes == 1
 
 
+async def test_r0235_stream_is_the_producing_method() -> None:
+    assert [item async for item in Counter().stream(3)] == [0, 1, 2]
+
+
 async def test_r0279_an_error_is_raised_and_there_is_no_result() -> None:
     with pytest.raises(KeyError):
         await Counter().invoke(2, error=KeyError("x"))

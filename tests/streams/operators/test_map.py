@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import count
 from typing import Any
 
 import pytest
+from anyio import Event
 from anyio.lowlevel import checkpoint
 
 from millstream.streams import Stream
@@ -87,3 +89,27 @@ async def test_a_function_that_raises_stop_async_iteration_does_not_end_the_stre
 
     with pytest.raises(RuntimeError, match="StopAsyncIteration"):
         await Stream(Probe([1])).map(stop).collect()
+
+
+async def test_a_coroutine_that_nobody_waits_for_any_more_is_closed() -> None:
+    """Otherwise Python warns that it was never awaited, which the test run turns into an error."""
+    stream = Stream(Once(0, 1, 2)).map(mixed)
+    assert await anext(stream) == 0
+    await stream.aclose()
+    gc.collect()
+
+
+async def test_what_is_ready_does_not_wait_for_what_must_be_awaited() -> None:
+    gate = Event()
+
+    def fn(item: int) -> Any:
+        return wait(item) if item == 2 else item
+
+    async def wait(item: int) -> int:
+        await gate.wait()
+        return item
+
+    stream = Stream(Once(0, 1, 2, 3)).map(fn)
+    assert [await anext(stream), await anext(stream)] == [0, 1]
+    gate.set()
+    assert await stream.collect() == [2, 3]

@@ -19,6 +19,7 @@ class Operator(Puller[U]):
     def __init__(self, source: Puller[Any]) -> None:
         self._source = source
         self.needs_tasks = source.needs_tasks
+        self.losses = source.losses
 
     async def open(self, tasks: Tasks) -> None:
         """Open the source."""

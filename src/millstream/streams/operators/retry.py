@@ -140,15 +140,21 @@ class Retry(Operator[Any]):
         self._opened = True
 
     async def _next_attempt(self, error: Exception) -> None:
+        """Close the attempt that failed, wait, and make the next one; making it may fail and be tried again, too."""
         delay = self._retries.failed(error)
         self._opened = self._proved = False
         try:
             await release(self._source)
         except Exception as closing:
             log.warning("closing a failed attempt failed too", exc_info=closing)
-        await self._clock.sleep(delay)
-        resumes = self._delivered and self._resume is not None
-        self._source = await (self._resume(self._last) if resumes else self._again(None))  # type: ignore[misc]
+        make = self._resume if self._delivered and self._resume is not None else self._again
+        while True:
+            await self._clock.sleep(delay)
+            try:
+                self._source = await make(self._last)
+                break
+            except Exception as again:
+                delay = self._retries.failed(again)
         for watcher in self._watchers:
             self._source.watch(watcher)
 

@@ -1,0 +1,151 @@
+"""The methods of `Stream` for the operators that need tasks or a clock. A part of `Stream`, in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from millstream.streams._clock import ANYIO_CLOCK, Clock
+from millstream.streams._core import StreamCore
+from millstream.streams._handoff import Rules
+from millstream.streams._pull import Puller
+from millstream.streams.operators.debounce import Debounce, latest
+from millstream.streams.operators.keep_alive import KeepAlive, beat
+from millstream.streams.operators.map_concurrent import MapConcurrent
+from millstream.streams.operators.merge import Merge, OnInputError
+from millstream.streams.operators.smooth import Chunking, Smooth
+from millstream.streams.operators.tee import Branches
+from millstream.streams.operators.throttle import Throttle
+from millstream.streams.overflow import Losses, Overflow
+
+if TYPE_CHECKING:
+    from millstream.streams._stream import Stream
+
+__all__ = ["Concurrent"]
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Concurrent(StreamCore[T]):
+    """Buffers, joins, branches, and pace."""
+
+    if TYPE_CHECKING:
+
+        def _then(self, operator: Callable[..., Puller[U]], *others: AsyncIterable[Any]) -> Stream[U]: ...
+
+        def _owned(self) -> Stream[T]: ...
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped on the way to this stream, under whatever overflow policy."""
+        return sum(losses.total for losses in self._losses())
+
+    @property
+    def dropped_by_stream(self) -> dict[int | str | None, int]:
+        """The same by the `stream_id` of the items; None for those that have none."""
+        counts: dict[int | str | None, int] = {}
+        for losses in self._losses():
+            for key, n_items in losses.by_stream.items():
+                counts[key] = counts.get(key, 0) + n_items
+        return counts
+
+    def _losses(self) -> tuple[Losses, ...]:
+        stream: StreamCore[Any] = self
+        while stream._heir is not None:
+            stream = stream._heir
+        return stream._puller.losses
+
+    # --- pace ----------------------------------------------------------------------------------------------------
+
+    def throttle(self, rate: float, per: float = 1.0, *, burst: int = 1, clock: Clock = ANYIO_CLOCK) -> Stream[T]:
+        """Let at most `rate` items pass in `per` seconds, after a pause `burst` at once; the source is slowed down."""
+        return self._then(lambda source: Throttle(source, rate, per, burst=burst, clock=clock))
+
+    def debounce(
+        self,
+        seconds: float,
+        *,
+        max_wait: float | None = None,
+        merge: Callable[[T, T], T | None] = latest,
+        on_drop: Callable[[T], object] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Stream[T]:
+        """Give an item when none has followed for so long; text deltas are joined, other events never dropped."""
+        return self._then(
+            lambda source: Debounce(source, seconds, max_wait=max_wait, merge=merge, on_drop=on_drop, clock=clock),
+        )
+
+    def smooth(self, by: Chunking = "word", delay: float = 0.01, *, clock: Clock = ANYIO_CLOCK) -> Stream[T]:
+        """Cut text by "word", "line", a pattern or a function, and give one piece every `delay` seconds."""
+        return self._then(lambda source: Smooth(source, by, delay, clock=clock))
+
+    def keep_alive(
+        self, every: float = 15.0, make: Callable[[], Any] = beat, *, clock: Clock = ANYIO_CLOCK
+    ) -> Stream[T]:
+        """Give `make()`, by default a `Data` event named KEEP_ALIVE, after each `every` seconds of silence."""
+        return self._then(lambda source: KeepAlive(source, every, make, clock=clock))
+
+    # --- several at a time ---------------------------------------------------------------------------------------
+
+    def map_ordered(self, fn: Callable[[T], U] | Callable[[T], Awaitable[U]], n: int) -> Stream[U]:
+        """Replace each item by `fn(item)`, at `n` items at a time, in the order of the items."""
+        return self._then(lambda source: MapConcurrent(source, fn, n, ordered=True))
+
+    def map_unordered(self, fn: Callable[[T], U] | Callable[[T], Awaitable[U]], n: int) -> Stream[U]:
+        """Replace each item by `fn(item)`, at `n` items at a time, each result as soon as it is there."""
+        return self._then(lambda source: MapConcurrent(source, fn, n, ordered=False))
+
+    def merge(
+        self,
+        *others: AsyncIterable[T],
+        keys: Sequence[int | str] | None = None,
+        buffer: int = 50,
+        on_error: OnInputError = "raise",
+        overflow: Overflow = "wait",
+        protect: Callable[[T], bool] | None = None,
+        on_drop: Callable[[T], object] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Stream[T]:
+        """Give the items of all streams as they come; events get the key of theirs, or 0, 1, ..., as `stream_id`.
+
+        `on_error="isolate"`: an `Error` event takes the place of an input that fails. The rest is as for `buffer`.
+        """
+        rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, clock=clock)
+        return self._then(lambda *sources: Merge(sources, keys=keys, n=buffer, rules=rules, on_error=on_error), *others)
+
+    # --- branches ------------------------------------------------------------------------------------------------
+
+    def tee(self, n: int = 2, *, buffer: int = 64) -> Branches[T]:
+        """Give every item to each of `n` streams: `async with stream.tee(2) as (one, other):`.
+
+        The slowest governs: nobody gets more than `buffer` items ahead of it.
+        """
+        return self._branches(n, buffer=buffer, rules=Rules(), name="tee")
+
+    def broadcast(
+        self,
+        n: int = 2,
+        *,
+        buffer: int = 20,
+        overflow: Overflow = "drop_newest",
+        select: Callable[[T], bool] | None = None,
+        protect: Callable[[T], bool] | None = None,
+        on_drop: Callable[[T], object] | None = None,
+        on_backpressure: Callable[[int, float], object] | None = None,
+        clock: Clock = ANYIO_CLOCK,
+    ) -> Branches[T]:
+        """Give every item, or those that `select` accepts, to each of `n` streams that has room for it.
+
+        Each has a buffer of its own, and counts what it lost in `dropped`. The rest is as for `buffer`.
+        """
+        rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, on_backpressure=on_backpressure, clock=clock)
+        return self._branches(n, buffer=buffer, rules=rules, select=select, name="broadcast")
+
+    def share(self, n: int = 2, *, buffer: int = 16) -> Branches[T]:
+        """Give each item to one of `n` streams, whichever asks first: work for several workers."""
+        return self._branches(n, buffer=buffer, rules=Rules(), shared=True, name="share")
+
+    def _branches(self, n: int, **options: Any) -> Branches[T]:
+        source = self._owned()
+        return Branches(source, n, make=type(source), **options)

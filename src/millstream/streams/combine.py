@@ -1,0 +1,83 @@
+"""Functions over whole streams: `merge` joins several, `fan_out` gives one to several handlers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Sequence
+from typing import Any, TypeVar
+
+from anyio import create_task_group
+
+from millstream.events import TextDelta
+from millstream.streams._handoff import Rules
+from millstream.streams._stream import Stream
+from millstream.streams._tasks import only
+from millstream.streams.operators._apply import isawaitable
+from millstream.streams.operators.merge import Merge, OnInputError
+from millstream.streams.overflow import Overflow
+
+__all__ = ["fan_out", "merge"]
+
+T = TypeVar("T")
+
+
+def merge(
+    *streams: AsyncIterable[T],
+    keys: Sequence[int | str] | None = None,
+    buffer: int = 50,
+    on_error: OnInputError = "raise",
+    overflow: Overflow = "wait",
+) -> Stream[T]:
+    """Give the items of all streams as they come: see `Stream.merge`. Of no streams: nothing."""
+    if not streams:
+        return Stream(Merge([], keys=keys, n=buffer, rules=Rules(overflow=overflow), on_error=on_error))
+    first = streams[0] if isinstance(streams[0], Stream) else Stream(streams[0])
+    return first.merge(*streams[1:], keys=keys, buffer=buffer, on_error=on_error, overflow=overflow)
+
+
+def is_text(item: Any) -> bool:
+    """Whether an item is text of the answer."""
+    return isinstance(item, TextDelta)
+
+
+async def fan_out(
+    source: AsyncIterable[T],
+    *handlers: Callable[[T], Any],
+    buffer: int = 20,
+    overflow: Overflow = "drop_newest",
+    select: Callable[[T], bool] | None = is_text,
+    on_drop: Callable[[T], object] | None = None,
+) -> list[int]:
+    """Call every handler, sync or async, with every item, each in a task of its own, to the end of the source.
+
+    A handler that does not keep up loses items and delays nobody, unless `overflow="wait"`.
+
+    Args:
+        handlers: any number; without one the source is only consumed.
+        buffer: how many items may wait for each handler.
+        overflow: what becomes of an item for which there is no room.
+        select: only items that it accepts are handed out; by default text deltas. None: all.
+        on_drop: called with each item that a handler loses.
+
+    Returns: how many items each handler lost.
+    Raises: what the source or a handler raises, unchanged if it is one; the other handlers are cancelled.
+    """
+    stream = source if isinstance(source, Stream) else Stream(source)
+    if not handlers:
+        await stream.run(lambda item: None)
+        return []
+    branches = stream.broadcast(len(handlers), buffer=buffer, overflow=overflow, select=select, on_drop=on_drop)
+    try:
+        async with branches as streams, create_task_group() as tasks:
+            for branch, handler in zip(streams, handlers, strict=True):
+                tasks.start_soon(_handle, branch, handler)
+        return [branch.dropped for branch in streams]
+    except BaseExceptionGroup as errors:
+        error = only(errors)
+    raise error
+
+
+async def _handle(branch: Stream[T], handler: Callable[[T], Any]) -> None:
+    async for item in branch:
+        result = handler(item)
+        if result is not None and isawaitable(result):
+            await result
