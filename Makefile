@@ -10,7 +10,7 @@ CYTHON := $(wildcard src/millstream/core/*.pyx src/millstream/core/*.pxd)
 SOURCES := $(wildcard csrc/*.h) $(CYTHON) setup.py
 NPM := $(if $(shell command -v npm 2>/dev/null),tests/js/node_modules/.installed)
 
-.PHONY: help build demo test lint bench clean
+.PHONY: help build demo test lint bench soak clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -33,6 +33,10 @@ lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
 bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write bench/RESULTS.md
 	@$(PY) -m pytest bench/bench_core.py $(ARGS)
 	@$(PY) -m bench.report
+	@$(PY) -m bench.bench_streams
+
+soak: $(VENV)/.dev $(VENV)/.built ## Send 10 million events through five operators; speed and memory must stay flat
+	@$(PY) -m bench.bench_streams --soak 10000000
 
 clean: ## Remove .venv and everything built
 	rm -rf $(VENV) tests/js/node_modules build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -14,12 +14,20 @@
 #include "ms_scan.h"
 #include "ms_utf8.h"
 
-enum { MS_JSON_CHARACTER_BYTES = 4 };
+enum { MS_JSON_CHARACTER_BYTES = 4, MS_JSON_BLOCK = 64, MS_JSON_STEP = 16, MS_JSON_SLACK = 3 + MS_JSON_STEP };
 
 /* The length of the well-formed UTF-8 sequence at p[0..n), n > 0; 0 if it is ill-formed or cut off. */
 static inline size_t ms_json_sequence(const char *p, size_t n) {
-    uint32_t lead = ms_utf8_lead((unsigned char)p[0]);
-    size_t need = (lead >> 16) & 0xFF, i;
+    uint32_t lead;
+    size_t need, i;
+    if (n >= 3) {
+        /* Most are of three bytes; the bits of the first two that may not all be 0 (overlong) or D (surrogates). */
+        uint32_t w = (uint32_t)(unsigned char)p[0] << 16 | (uint32_t)(unsigned char)p[1] << 8 | (unsigned char)p[2];
+        uint32_t high = w & 0x0F2000;
+        if ((w & 0xF0C0C0) == 0xE08080 && high != 0 && high != 0x0D2000) return 3;
+    }
+    lead = ms_utf8_lead((unsigned char)p[0]);
+    need = (lead >> 16) & 0xFF;
     if (lead == 0 || n <= need) return 0;
     if ((unsigned char)p[1] < ((lead >> 8) & 0xFF) || (unsigned char)p[1] > (lead & 0xFF)) return 0;
     for (i = 2; i <= need; i++)
@@ -27,31 +35,28 @@ static inline size_t ms_json_sequence(const char *p, size_t n) {
     return need + 1;
 }
 
-/* Code point c as UTF-8; the caller has seen to room for four bytes. */
-static inline void ms_json_put(ms_json *s, uint32_t c) {
-    char *out = s->text.p + s->text.n;
+/* Code point c as UTF-8, which takes one to four bytes; how many. */
+static inline size_t ms_json_encode(uint32_t c, char *out) {
     if (c < 0x80) {
         out[0] = (char)c;
-        s->text.n += 1;
-        return;
+        return 1;
     }
-    s->ascii = false;
     if (c < 0x800) {
         out[0] = (char)(0xC0 | c >> 6);
         out[1] = (char)(0x80 | (c & 0x3F));
-        s->text.n += 2;
-    } else if (c < 0x10000) {
+        return 2;
+    }
+    if (c < 0x10000) {
         out[0] = (char)(0xE0 | c >> 12);
         out[1] = (char)(0x80 | (c >> 6 & 0x3F));
         out[2] = (char)(0x80 | (c & 0x3F));
-        s->text.n += 3;
-    } else {
-        out[0] = (char)(0xF0 | c >> 18);
-        out[1] = (char)(0x80 | (c >> 12 & 0x3F));
-        out[2] = (char)(0x80 | (c >> 6 & 0x3F));
-        out[3] = (char)(0x80 | (c & 0x3F));
-        s->text.n += 4;
+        return 3;
     }
+    out[0] = (char)(0xF0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (c & 0x3F));
+    return 4;
 }
 
 /* What the escape \c stands for; 0 if it is none, or \u. */
@@ -68,6 +73,30 @@ static inline uint32_t ms_json_hex(char c) {
     if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
     if (lower >= 'a' && lower <= 'f') return (uint32_t)(lower - 'a') + 10;
     return 16;
+}
+
+static inline uint32_t ms_json_pair(uint32_t high, uint32_t low) {
+    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+}
+
+/* The value of four hexadecimal digits; more than FFFF if they are not. */
+static inline uint32_t ms_json_hex4(const char *p) {
+    uint32_t a = ms_json_hex(p[0]), b = ms_json_hex(p[1]), c = ms_json_hex(p[2]), d = ms_json_hex(p[3]);
+    return (a | b | c | d) > 15 ? 0x10000 : a << 12 | b << 8 | c << 4 | d;
+}
+
+/* The code point of the escape at p, of which 12 bytes can be read, and its length; 0 if it is not well-formed. */
+static inline size_t ms_json_escape(const char *p, uint32_t *code) {
+    uint32_t low;
+    *code = (unsigned char)ms_json_unescape(p[1]);
+    if (*code) return 2;
+    if (p[1] != 'u' || (*code = ms_json_hex4(p + 2)) > 0xFFFF) return 0;
+    if (*code < 0xD800 || *code > 0xDFFF) return 6;
+    if (*code > 0xDBFF || p[6] != '\\' || p[7] != 'u') return 0;
+    low = ms_json_hex4(p + 8);
+    if (low < 0xDC00 || low > 0xDFFF) return 0;
+    *code = ms_json_pair(*code, low);
+    return 12;
 }
 
 static inline ms_json_event ms_json_string_done(ms_json *s, size_t end, size_t *off) {
@@ -88,23 +117,60 @@ static inline ms_json_event ms_json_string_begin(
     token->ascii = true;
     for (;;) {
         i += ms_scan_string(p + i, n - i);
-        if (i == n) break;
-        if (p[i] == '"') {
+        if (i < n && p[i] == '"') {
             token->p = p + run;
             token->n = i - run;
             s->n_tail += n_tail;
             return ms_json_string_done(s, i + 1, off);
         }
-        if ((unsigned char)p[i] < 0x80 || (length = ms_json_sequence(p + i, n - i)) == 0) break;
+        if (i == n || (unsigned char)p[i] < 0x80) break;
         token->ascii = false;
-        n_tail += length - 1;
-        i += length;
+        do { /* characters that are not ASCII come in groups */
+            length = ms_json_sequence(p + i, n - i);
+            if (length == 0) goto cut;
+            n_tail += length - 1;
+            i += length;
+        } while (i < n && (unsigned char)p[i] >= 0x80);
     }
+cut:
     s->state = MS_JSON_S_STRING;
     s->text.n = 0;
     s->ascii = true;
     *off = run;
     return MS_JSON_MORE;
+}
+
+/* The next 64 bytes of a string, p[*i..), or as many as are plain, escapes, or whole characters. At least MS_JSON_SLACK
+ * more can be read, and as many written to out; the new end of out is returned.
+ * All 64 are looked at before any is copied, so that one run does not wait for the end of the one before it. */
+static inline char *ms_json_string_block(ms_json *s, const char *p, size_t n, size_t *i, char *out) {
+    uint64_t hits = ms_scan_string_mask(p + *i);
+    size_t from = 0, at, length, j; /* p[from..at) is to be copied */
+    uint32_t code = 0;
+    p += *i;
+    n -= *i;
+    for (;;) {
+        at = hits ? ms_ctz64(hits) : MS_JSON_BLOCK;
+        if (at < MS_JSON_BLOCK && (unsigned char)p[at] >= 0x80 && (length = ms_json_sequence(p + at, n - at)) != 0) {
+            s->ascii = false;
+            s->n_tail += length - 1;
+            at += length;
+            if (at < MS_JSON_BLOCK) {
+                hits &= UINT64_MAX << at;
+                continue;
+            }
+        }
+        for (j = from; j < at; j += MS_JSON_STEP) memcpy(out + (j - from), p + j, MS_JSON_STEP);
+        out += at - from;
+        if (at >= MS_JSON_BLOCK || p[at] != '\\' || (length = ms_json_escape(p + at, &code)) == 0) break;
+        if (code > 0x7F) s->ascii = false;
+        out += ms_json_encode(code, out);
+        at = from = at + length;
+        if (at >= MS_JSON_BLOCK) break;
+        hits &= UINT64_MAX << at;
+    }
+    *i += at;
+    return out;
 }
 
 /* More of a string, in state STRING. MORE: the chunk is used up, or another state has to look at p[*off]. */
@@ -117,6 +183,12 @@ static inline ms_json_event ms_json_string(ms_json *s, const char *p, size_t n, 
     out = s->text.p + s->text.n;
     while (i < limit) {
         char c, plain;
+        size_t block = i;
+        while (limit - i >= MS_JSON_BLOCK + MS_JSON_SLACK) {
+            out = ms_json_string_block(s, p, n, &i, out);
+            if (i - block < MS_JSON_BLOCK) break;
+            block = i;
+        }
         length = ms_scan_string_copy(p + i, limit - i, out);
         out += length;
         i += length;
@@ -217,7 +289,9 @@ static inline ms_json_event ms_json_string_resume(ms_json *s, char c, size_t i, 
             s->state = MS_JSON_S_LOW;
             break;
         }
-        ms_json_put(s, s->high ? 0x10000 + ((s->high - 0xD800) << 10) + (code - 0xDC00) : code);
+        if (s->high) code = ms_json_pair(s->high, code);
+        if (code > 0x7F) s->ascii = false;
+        s->text.n += ms_json_encode(code, s->text.p + s->text.n);
         s->high = 0;
         s->state = MS_JSON_S_STRING;
         break;

@@ -58,6 +58,15 @@ static inline size_t ms_scan_string_copy_scalar(const char *p, size_t n, size_t 
     return i;
 }
 
+/* A bit for each byte of p[0..64) that ends a plain run, the first byte in the lowest. */
+static inline uint64_t ms_scan_string_mask_scalar(const char *p) {
+    uint64_t mask = 0;
+    size_t i;
+    for (i = 0; i < 64; i++)
+        mask |= (uint64_t)((unsigned char)p[i] < 0x20 || (unsigned char)p[i] >= 0x80 || p[i] == '"' || p[i] == '\\') << i;
+    return mask;
+}
+
 #if defined(MS_SCAN_SSE2)
 
 /* FF where a byte of v ends a plain run. */
@@ -71,6 +80,11 @@ static inline size_t ms_scan_string(const char *p, size_t n) {
     const __m128i *from = (const __m128i *)(const void *)p;
     size_t i = 0;
     unsigned mask;
+    if (n < 16) return ms_scan_string_scalar(p, n, 0);
+    mask = (unsigned)_mm_movemask_epi8(ms_scan_string_hit(_mm_loadu_si128(from)));
+    if (mask) return ms_ctz64(mask); /* most strings are short */
+    i = 16;
+    from++;
     /* Long texts: 64 bytes for one branch. */
     for (; n - i >= 64; i += 64, from += 4) {
         __m128i a = ms_scan_string_hit(_mm_loadu_si128(from)), b = ms_scan_string_hit(_mm_loadu_si128(from + 1));
@@ -82,6 +96,15 @@ static inline size_t ms_scan_string(const char *p, size_t n) {
         if (mask) return i + ms_ctz64(mask);
     }
     return ms_scan_string_scalar(p, n, i);
+}
+
+static inline uint64_t ms_scan_string_mask(const char *p) {
+    const __m128i *from = (const __m128i *)(const void *)p;
+    uint64_t mask = 0;
+    unsigned k;
+    for (k = 0; k < 4; k++)
+        mask |= (uint64_t)(unsigned)_mm_movemask_epi8(ms_scan_string_hit(_mm_loadu_si128(from + k))) << (16 * k);
+    return mask;
 }
 
 static inline size_t ms_scan_string_copy(const char *p, size_t n, char *out) {
@@ -136,6 +159,9 @@ static inline size_t ms_scan_string(const char *p, size_t n) {
     return ms_scan_string_scalar(p, n, i);
 }
 
+/* No shorter way than the scalar one was measured here. */
+static inline uint64_t ms_scan_string_mask(const char *p) { return ms_scan_string_mask_scalar(p); }
+
 static inline size_t ms_scan_string_copy(const char *p, size_t n, char *out) {
     const uint8x16_t quote = vdupq_n_u8('"'), escape = vdupq_n_u8('\\');
     const int8x16_t space = vdupq_n_s8(0x20);
@@ -177,6 +203,7 @@ static inline int ms_scan_is_ascii(const char *p, size_t n) { return ms_scan_is_
 static inline size_t ms_scan_eol(const char *p, size_t n) { return ms_scan_eol_scalar(p, n, 0); }
 
 static inline size_t ms_scan_string(const char *p, size_t n) { return ms_scan_string_scalar(p, n, 0); }
+static inline uint64_t ms_scan_string_mask(const char *p) { return ms_scan_string_mask_scalar(p); }
 static inline size_t ms_scan_string_copy(const char *p, size_t n, char *out) {
     return ms_scan_string_copy_scalar(p, n, 0, out);
 }

@@ -66,3 +66,29 @@ def ndjson_streams(draw: st.DrawFn) -> bytes:
     start = draw(st.sampled_from([b"", b"", b"", BOM, BOM[:1], BOM[:2]]))
     lines = draw(st.lists(st.tuples(_ndjson_line, st.sampled_from([b"\n", b"\n", b"\r\n"])).map(b"".join), max_size=10))
     return start + b"".join(lines) + draw(st.just(b"") | _ndjson_line)
+
+
+_json_piece = st.sampled_from([
+    b"{", b"}", b"[", b"]", b",", b":", b'"k":', b'{"a":', b',"a":', b'"a"', b"0", b"-0", b"12", b"-1.5e+3", b"1E9",
+    b"0.25", b"1e999", b"123456789", b"01", b"-", b"1.", b"true", b"false", b"null", b"nul", b"NaN", b"Infinity",
+    b"-Infinity", b" ", b"\n", b"\t\r", b'""',
+    '"é€😀"'.encode(), b'"\\u00e9\\n\\\\"', b'"\\ud83d\\ude00"', b'"\\ud83d"', b'"\\ude00"',
+    b'"\\x"', b'"\\u12', b'"\x01"', b'"open', b'"', b"\\", *ODD_BYTES,
+])  # fmt: skip
+
+
+def json_texts() -> st.SearchStrategy[bytes]:
+    """Whole values, some of them cut off or followed by more; or the pieces of values in any order."""
+    value = st.recursive(
+        st.sampled_from([b"0", b"-1.5e3", b'"a"', '"é😀"'.encode(), b'"\\ud83d\\ude00\\n"', b"null", b" true ", b"12"]),
+        lambda inner: (
+            st.lists(inner, max_size=4).map(lambda items: b"[" + b",".join(items) + b"]")
+            | st.lists(
+                st.tuples(st.sampled_from([b'"a":', b' "b" : ', b'"\\u0061":', '"é":'.encode()]), inner), max_size=4
+            ).map(lambda members: b"{" + b",".join(key + item for key, item in members) + b"}")
+        ),
+        max_leaves=8,
+    )
+    pieces = st.lists(_json_piece, max_size=10).map(b"".join)
+    shortened = st.tuples(value, st.integers(0, 60)).map(lambda cut: cut[0][: cut[1]])
+    return value | shortened | st.tuples(value, pieces).map(b"".join) | pieces

@@ -29,6 +29,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "redis": ["relay/redis.py:lazy"],
     "pydantic": ["objects:lazy", "tools:lazy", "compat:lazy"],
     "opentelemetry": ["streams/otel.py"],
+    "botocore": ["providers/bedrock.py:lazy"],
     "rich": ["cli"],
     "uvicorn": ["cli"],
     "httpx": ["compat/httpx_sse.py:lazy"],

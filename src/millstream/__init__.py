@@ -19,6 +19,7 @@ from millstream.limits import Limits
 from millstream.protocols import Decoder, Encoder, decoder, decoder_names, encoder, encoder_names, iter_events
 
 if TYPE_CHECKING:
+    from millstream import relay as relay
     from millstream.messages import FilePart as FilePart
     from millstream.messages import ImagePart as ImagePart
     from millstream.messages import Message as Message
@@ -40,6 +41,23 @@ if TYPE_CHECKING:
     from millstream.protocols.history import tool_message as tool_message
     from millstream.protocols.requests import request_body as request_body
     from millstream.protocols.requests import request_names as request_names
+    from millstream.providers import Anthropic as Anthropic
+    from millstream.providers import AzureOpenAI as AzureOpenAI
+    from millstream.providers import Bedrock as Bedrock
+    from millstream.providers import Cohere as Cohere
+    from millstream.providers import Conversation as Conversation
+    from millstream.providers import Gemini as Gemini
+    from millstream.providers import HTTPProvider as HTTPProvider
+    from millstream.providers import ObjectResult as ObjectResult
+    from millstream.providers import Ollama as Ollama
+    from millstream.providers import OpenAIChat as OpenAIChat
+    from millstream.providers import OpenAICompatible as OpenAICompatible
+    from millstream.providers import OpenAIResponses as OpenAIResponses
+    from millstream.providers import Provider as Provider
+    from millstream.providers import TextResult as TextResult
+    from millstream.providers import provider as provider
+    from millstream.providers import provider_names as provider_names
+    from millstream.providers import user_inputs as user_inputs
     from millstream.streams import END as END
     from millstream.streams import RESTART as RESTART
     from millstream.streams import BufferPool as BufferPool
@@ -54,7 +72,30 @@ if TYPE_CHECKING:
     from millstream.streams import TextStream as TextStream
     from millstream.streams import Timeouts as Timeouts
     from millstream.streams import filters as filters
+    from millstream.streams import pipeline as pipeline
+    from millstream.streams import sink as sink
+    from millstream.streams import stage as stage
     from millstream.streams import stream as stream
+    from millstream.tools import Agent as Agent
+    from millstream.tools import Deny as Deny
+    from millstream.tools import Run as Run
+    from millstream.tools import RunState as RunState
+    from millstream.tools import Step as Step
+    from millstream.tools import Tool as Tool
+    from millstream.tools import ToolContext as ToolContext
+    from millstream.tools import ToolRunner as ToolRunner
+    from millstream.tools import ToolTracker as ToolTracker
+    from millstream.tools import all_of as all_of
+    from millstream.tools import any_of as any_of
+    from millstream.tools import custom as custom
+    from millstream.tools import max_steps as max_steps
+    from millstream.tools import max_tokens as max_tokens
+    from millstream.tools import run_steps as run_steps
+    from millstream.tools import text_length as text_length
+    from millstream.tools import tool as tool
+    from millstream.tools import tool_seen as tool_seen
+    from millstream.tools import tool_specs as tool_specs
+    from millstream.tools import truncate as truncate
 
 __version__ = "0.1.0"
 
@@ -65,9 +106,19 @@ _MESSAGES = [
 ]
 _HISTORY = ["MessageBuilder", "assistant_message", "tool_message"]
 _REQUESTS = ["request_body", "request_names"]
+_PROVIDERS = [
+    *["Anthropic", "AzureOpenAI", "Bedrock", "Cohere", "Conversation", "Gemini", "HTTPProvider", "ObjectResult"],
+    *["Ollama", "OpenAIChat", "OpenAICompatible", "OpenAIResponses", "Provider", "TextResult"],
+    *["provider", "provider_names", "user_inputs"],
+]
 _STREAMS = [
     *["BufferPool", "RetryBudget", "RetryPolicy", "StreamHealth", "StreamMonitor", "StreamProcessor", "TextProgress"],
-    *["END", "RESTART", "Runnable", "TextStream", "Timeouts", "filters"],
+    *["END", "RESTART", "Runnable", "TextStream", "Timeouts", "filters", "pipeline", "sink", "stage"],
+]
+_TOOLS = [
+    *["Agent", "Deny", "Run", "RunState", "Step", "Tool", "ToolContext", "ToolRunner", "ToolTracker", "all_of"],
+    *["any_of", "custom", "max_steps", "max_tokens", "run_steps", "text_length", "tool", "tool_seen", "tool_specs"],
+    "truncate",
 ]
 _LAZY = {
     "Stream": "millstream.streams",
@@ -76,9 +127,13 @@ _LAZY = {
     "json_schema": "millstream.objects",
     **dict.fromkeys(_STREAMS, "millstream.streams"),
     **dict.fromkeys(_MESSAGES, "millstream.messages"),
+    **dict.fromkeys(_PROVIDERS, "millstream.providers"),
     **dict.fromkeys(_HISTORY, "millstream.protocols.history"),
+    **dict.fromkeys(_TOOLS, "millstream.tools"),
     **dict.fromkeys(_REQUESTS, "millstream.protocols.requests"),
 }
+
+_ROOMS = ["relay"]
 
 __all__ = [
     "MISSING",
@@ -102,8 +157,10 @@ __all__ = [
     "stream",
     *_HISTORY,
     *_MESSAGES,
+    *_PROVIDERS,
     *_REQUESTS,
     *_STREAMS,
+    *_TOOLS,
     *_errors,
     *_events,
 ]
@@ -112,6 +169,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _ROOMS:
+        return import_module(f"millstream.{name}")
     raise AttributeError(f"module 'millstream' has no attribute {name!r}")
 
 

@@ -3,6 +3,7 @@
     MillstreamError
     ├── UsageError                  the calling code is wrong; fix the program
     │   ├── UnknownProtocol         no such protocol; lists the known ones (also a LookupError)
+    │   ├── UnknownProvider         no such provider; lists the known ones (also a LookupError)
     │   ├── InvalidMessage          a message or request that no provider takes (also a ValueError)     .field
     │   ├── Inexpressible           this wire has no place for what is asked            .field .protocol
     │   ├── MissingExtra            an optional dependency is not installed (also an ImportError)
@@ -29,8 +30,14 @@
         ├── EmptyStream             an item was asked for and there was none (also a LookupError)
         ├── ProcessingError         the application's own handler failed; see `__cause__`
         ├── ToolError               a tool failed                                  .tool
-        ├── ResumeGap               the place to resume from is no longer kept     .first_available
+        ├── StepLimit               the model never stopped calling tools          .limit
+        ├── StreamNotFound          no such stream, or not yours (also a LookupError)
+        ├── StreamExists            a stream of that id is there already
+        ├── InvalidEventId          no event id, or not one of this stream (also a ValueError)
+        ├── ResumeGap               the place to resume from is no longer kept     .first_available .reason
         ├── StreamFenced            another producer has taken the stream over
+        ├── ProducerLost            the producer of a relayed stream died before its end
+        ├── LogError                the relay's log failed or refused              .reason
         ├── UnexpectedContentType   the response is not a stream of this wire      .content_type
         └── ProviderError           the provider said no             .status .code .request_id .body
             ├── AuthError           the key is missing, wrong or not allowed to
@@ -58,10 +65,12 @@ __all__ = [
     "IncompleteStream",
     "Inexpressible",
     "InvalidJSON",
+    "InvalidEventId",
     "InvalidMessage",
     "InvalidRequest",
     "InvalidUTF8",
     "LimitExceeded",
+    "LogError",
     "MillstreamError",
     "MissingExtra",
     "ObjectInvalid",
@@ -69,21 +78,26 @@ __all__ = [
     "ParseError",
     "ParserClosed",
     "ProcessingError",
+    "ProducerLost",
     "ProtocolError",
     "ProviderError",
     "RateLimited",
     "ResumeGap",
     "RetriesExhausted",
     "SafetyBlocked",
+    "StepLimit",
     "StreamBusy",
     "StreamClosed",
     "StreamError",
+    "StreamExists",
     "StreamFenced",
     "StreamNotEntered",
+    "StreamNotFound",
     "StreamTimeout",
     "ToolError",
     "UnexpectedContentType",
     "UnknownProtocol",
+    "UnknownProvider",
     "UsageError",
 ]
 
@@ -103,6 +117,10 @@ class UsageError(MillstreamError):
 
 class UnknownProtocol(UsageError, LookupError):
     """No protocol of that name is registered. The message lists those that are."""
+
+
+class UnknownProvider(UsageError, LookupError):
+    """No provider of that name is registered. The message lists those that are."""
 
 
 class InvalidMessage(UsageError, ValueError):
@@ -170,6 +188,7 @@ class StreamError(MillstreamError):
         retry_after: seconds to wait before that, if the provider said so, else None.
         provider: who answered, if known.
         partial: what had arrived before the error (set by `collect`, `text` and their like), else None.
+        step: in which step of a run it happened (set by `run_steps`), else None.
     """
 
     kind: ClassVar[str] = "stream"
@@ -189,6 +208,7 @@ class StreamError(MillstreamError):
         self.retry_after = retry_after
         self.provider = provider
         self.partial: Any = None
+        self.step: int | None = None
 
     @property
     def message(self) -> str:
@@ -369,20 +389,82 @@ class ToolError(StreamError):
         self.tool = tool
 
 
+class StreamNotFound(StreamError, LookupError):
+    """There is no stream of that id, or it is not yours: the two are never told apart."""
+
+    kind = "not_found"
+
+
+class StreamExists(StreamError):
+    """A stream of that id is there already, running or ended."""
+
+    kind = "exists"
+
+
+class InvalidEventId(StreamError, ValueError):
+    """Not an event id (`Last-Event-ID`), or not one that was given for this stream: forged, foreign or damaged."""
+
+    kind = "invalid_event_id"
+
+
+class StepLimit(StreamError):
+    """A run came to the most steps that a run may have (`limit`), and the model still calls tools.
+
+    The conversation so far is in `partial.messages`; a condition such as `stop_when=max_steps(20)` ends a run in time.
+    """
+
+    kind = "step_limit"
+
+    def __init__(self, message: str, *, limit: int = 0, **common: Any) -> None:
+        super().__init__(message, **common)
+        self.limit = limit
+
+
 class ResumeGap(StreamError):
-    """Events after the place to resume from are gone. `first_available` is the first id that is still kept, or None."""
+    """Events after the place to resume from are gone.
+
+    Attributes:
+        first_available: the first id that is still kept, or None.
+        reason: "trimmed" (the log keeps no more), "epoch" (another stream has the id now), "future" (the log knows less
+            than the reader: it lost its end), "gone" (the stream has expired or was deleted), or "".
+    """
 
     kind = "resume_gap"
 
-    def __init__(self, message: str, *, first_available: str | int | None = None, **common: Any) -> None:
+    def __init__(
+        self, message: str, *, first_available: str | int | None = None, reason: str = "", **common: Any
+    ) -> None:
         super().__init__(message, **common)
         self.first_available = first_available
+        self.reason = reason
 
 
 class StreamFenced(StreamError):
-    """This producer wrote to a stream that another one, of a later generation, has taken over. It must stop."""
+    """This producer wrote to a stream that another one has taken over, or that was declared ended. It must stop."""
 
     kind = "fenced"
+
+
+class ProducerLost(StreamError):
+    """The producer of a relayed stream died or was shut down before the end. What it had given is complete so far."""
+
+    kind = "producer_lost"
+
+
+class LogError(StreamError):
+    """The log of a relay failed or refused. `__cause__` is what its client raised.
+
+    Attributes:
+        reason: "connection", "timeout", "loading", "readonly", "memory", "auth", "full" (a `MemoryLog` with running
+            streams only), "lost" (the log has forgotten what it had confirmed), "gone" (the stream is not there any
+            more) or "refused".
+    """
+
+    kind = "log"
+
+    def __init__(self, message: str, *, reason: str = "refused", **common: Any) -> None:
+        super().__init__(message, **common)
+        self.reason = reason
 
 
 class UnexpectedContentType(StreamError):

@@ -77,6 +77,11 @@ static void copy_at(const char *p, size_t n) {
     CHECK(k == naive_string(p, n) && memcmp(out, p, k) == 0, n);
     CHECK(ms_scan_string_copy_scalar(p, n, 0, out) == k && memcmp(out, p, k) == 0, n);
     free(out);
+    if (n >= 64) {
+        uint64_t mask = ms_scan_string_mask(p);
+        CHECK(mask == ms_scan_string_mask_scalar(p), n);
+        CHECK((mask ? ms_ctz64(mask) : 64u) == naive_string(p, 64), n);
+    }
 }
 
 static void scan_at(const char *p, size_t n) {
@@ -625,16 +630,23 @@ static size_t json_tokens(const char *doc, size_t n, size_t first, size_t each, 
     return used;
 }
 
+#define LONG_STRING \
+    "\"0123456789abcdefghijklmnopqrstuvwxyz\\n\xC3\xA9\xE2\x82\xAC \\ud83d\\ude00\\u20ac\\\\0123456789\xF0\x9F\x98\x80 " \
+    "0123456789abcdefghijklmnopqrstuvwxyz\\u00e9 0123456789 \\/ 0123456789abcdefghijklmnopqrstuvwxyz 0123456789\""
+
 static void test_json_cuts(void) {
     static const char *const parts[] = {
         "{", "}", "[", "]", ",", ":", "\"k\"", "\"a\xC3\xA9\xE2\x82\xAC\"", "\"\\ud83d\\ude00\"", "\"\\n\\u00e9", "\"",
         "-1.5e+3", "0", "12", "null", "tru", "-Infinity", "\xF0\x9F\x98\x80", " ", "\n", "\\ud800", "1234567890",
         "{\"k\":", "[[", "\xED\xA0", "NaN", "\"0123456789abcdefghijklmnopqrstuvwxyz\\/0123456789abcdefghi\xC3\xA9\"", "\\u12x4",
         "\"0123456789abcdef0123456789abcdef\\t",
+        /* longer than a block: escapes, pairs and characters of all lengths, also across its end */
+        LONG_STRING,
+        "0123456789abcdefghijklmnopqrstuvwxyz\xE2\x82\xAC\\ud83d\\ude00\xC3\xA9 0123456789abcdefghijklmnopqrstuvwxyz 0123456789",
     };
     size_t round, k;
-    for (round = 0; round < 1000; round++) {
-        char doc[1024], whole[2048], cut[2048];
+    for (round = 0; round < 500; round++) {
+        char doc[2048], whole[4096], cut[4096];
         size_t n = 0, used, count = next_random() % 10;
         for (k = 0; k < count; k++) {
             const char *part = parts[next_random() % (sizeof parts / sizeof *parts)];

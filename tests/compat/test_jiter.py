@@ -90,7 +90,7 @@ def test_positional_and_keyword_only(module):
 
 
 def test_the_error_is_a_plain_value_error():
-    with pytest.raises(ValueError, match="^EOF while parsing a list at line 1 column 9$") as caught:
+    with pytest.raises(ValueError, match=r"^EOF while parsing a list at line 1 column 9$") as caught:
         jiter.from_json(b'["string"')
     assert type(caught.value) is ValueError
     assert caught.value.__suppress_context__

@@ -7,8 +7,9 @@ from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 import strategies
-from millstream.core import NDJSONParser, SSEParser
+from millstream.core import MISSING, JSONParser, NDJSONParser, SSEParser
 from millstream.errors import ParseError, ParserClosed
+from reference import json as json_oracle
 from reference import ndjson as ndjson_oracle
 from reference import sse as sse_oracle
 
@@ -122,3 +123,49 @@ def test_ndjson(stream, options):
 @given(cut(st.binary(max_size=60)), ndjson_options)
 def test_ndjson_any_bytes(stream, options):
     check_ndjson(*stream, options)
+
+
+json_options = st.fixed_dictionaries({
+    "max_depth": st.integers(1, 6) | st.just(128),
+    "max_digits": st.integers(1, 8) | st.just(4300),
+    "duplicate_keys": st.sampled_from(["last", "error"]),
+    "allow_nan": st.booleans(),
+    "multiple": st.booleans(),
+})  # fmt: skip
+
+
+def check_json(data, chunks, options):
+    want = json_oracle.parse(data, **options)
+    parser = JSONParser(**options)
+    for pieces in (chunks, [data]):  # and again after reset(), which must make it new
+        error = None
+        deltas = []
+        try:
+            for chunk in pieces:
+                deltas += parser.feed(chunk)
+            deltas += parser.close()
+        except ParseError as found:
+            error = found
+        value = json_oracle.NOTHING if parser.value is MISSING else parser.value
+        note(f"{value=} {error=} {want=}")
+        # repr tells 1 from True and -0.0 from 0.0, and shows the order of keys
+        assert repr(value) == repr(want.value)
+        assert (error and (type(error).__name__, error.offset, error.reason)) == want.error
+        if want.error and want.error[0] == "InvalidJSON":
+            assert (error.line, error.column) == (want.line, want.column)
+        if pieces == [data]:  # else strings that were cut have spans too
+            assert [(delta.path, delta.value) for delta in deltas if delta.op == "end"] == want.spans
+        parser.reset()
+
+
+@given(cut(strategies.json_texts()), json_options)
+@example((b"[-Infinity]", [b"[-", b"Infinity]"]), {"allow_nan": True})
+@example((b"1 2", [b"1", b" ", b"2"]), {"multiple": True})
+@example((b'["\xf0\x9f\x98\x80"', [b'["\xf0', b"\x9f", b"\x98", b'\x80"']), {})
+def test_json(stream, options):
+    check_json(*stream, options)
+
+
+@given(cut(st.binary(max_size=20)), json_options)
+def test_json_any_bytes(stream, options):
+    check_json(*stream, options)

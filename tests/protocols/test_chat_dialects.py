@@ -140,10 +140,39 @@ def test_eos_of_together():
     assert events[-1] == Finish(FinishReason.STOP, "eos")
 
 
-def test_log_probabilities_and_audio():
+def test_log_probabilities():
     data = '{"choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":[{"token":"a"}]}}]}'
     assert read("vllm", data)[1].meta == {"logprobs": [{"token": "a"}]}
-    assert isinstance(read("vllm", chunk('{"audio":{"data":"AA"}}'))[1], Raw)
+
+
+def test_spoken_answers_are_files_and_their_transcript_is_the_text():
+    pieces = ['{"id":"a1","transcript":"Hi"}', '{"id":"a1","data":"AAE="}', '{"data":"AgM="}', '{"expires_at":1}']
+    _, said, *heard, end, _ = read("openai", *(chunk(f'{{"content":null,"audio":{piece}}}') for piece in pieces))
+    assert (said, said.meta) == (TextDelta("Hi", _meta={"audio": "a1"}), {"audio": "a1"})
+    assert heard == [File("audio/pcm", data, _meta={"audio": "a1"}) for data in (b"\0\1", b"\2\3")]
+    assert isinstance(end, Raw)
+
+
+@pytest.mark.parametrize("audio", ['{"data":"AA"}', '{"data":"AA","transcript":"Hi"}', '"x"', '{"odd":1}'])
+def test_audio_of_another_form_is_kept_as_it_came(audio):
+    (event,) = read("vllm", chunk(f'{{"audio":{audio}}}'))[1:-1]
+    assert isinstance(event, Raw)
+    assert audio in event.data
+
+
+CUSTOM = ['"id":"c","type":"custom","custom":{"name":"f","input":""}', '"custom":{"input":"print("}',
+          '"custom":{"input":"1)"}']  # fmt: skip
+
+
+def test_the_input_of_a_custom_tool_is_free_text():
+    parts = [chunk(f'{{"tool_calls":[{{"index":0,{part}}}]}}') for part in CUSTOM]
+    _, first, *rest, call, end = read("openai", *parts, '{"choices":[{"finish_reason":"tool_calls"}]}')
+    assert (first.name, first.meta) == ("f", {"custom": True})
+    assert [delta.arguments for delta in rest] == ["print(", "1)"]
+    assert call == ToolCall("c", "f", b"print(1)", "print(1)", _meta={"custom": True})
+    assert end.reason is FinishReason.TOOL_CALLS
+    *_, cut, _ = read("openai", *parts, '{"choices":[{"finish_reason":"length"}]}')
+    assert (cut.arguments, cut.validity) == (None, "incomplete")
 
 
 def test_old_form_of_errors():

@@ -172,3 +172,23 @@ def test_v1_reasons(reason: str, kind: str) -> None:
 def test_v1_errors() -> None:
     assert len(errors_of(run_v1({"message": "invalid api token"}))) == 1
     assert len(errors_of(run_v1(V1_START, v1_end("ERROR", error="broke")))) == 1
+
+
+def test_searches_of_v1_are_provider_tools_and_citations_know_what_they_found() -> None:
+    queries = [{"text": "q", "generation_id": "g"}]
+    found = [{"id": "d1", "url": "https://x.org", "title": "X", "snippet": "..."}]
+    cited = [{"start": 0, "end": 2, "text": "Hi", "document_ids": ["d1", "d2"]}]
+    events = run_v1(
+        V1_START,
+        {"event_type": "search-queries-generation", "search_queries": queries},
+        {"event_type": "search-results", "search_results": [], "documents": found},
+        {"event_type": "text-generation", "text": "Hi"},
+        {"event_type": "citation-generation", "citations": cited},
+        v1_end(),
+    )
+    assert [event for event in events if not isinstance(event, ms.Raw)][1:-1] == [
+        ms.ProviderToolCall("", "search", queries),
+        ms.ProviderToolResult("", "search", found),
+        ms.TextDelta("Hi"),
+        ms.Citations((ms.Citation("https://x.org", "X", "d1", "Hi", 0, 2), ms.Citation("", "", "d2", "Hi", 0, 2))),
+    ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 import millstream as ms
-from conftest import shared_dir
+from protocols.captures import INDEX, body_of, corpus, events_of
 from protocols.decoding import TINY, check_lifecycle, decode, outcome, pieces, random_cuts, truth_outcome, wire
 
 DISPUTED = dict(
@@ -18,19 +17,10 @@ DISPUTED = dict(
 )
 
 
-def corpus() -> Path:
-    own = os.environ.get("MILLSTREAM_CORPUS")
-    return Path(own) if own else shared_dir() / "corpus"
-
-
-INDEX = json.loads((corpus() / "INDEX.json").read_bytes())
-
-
 @pytest.mark.parametrize("entry", [pytest.param(entry, id=entry["file"]) for entry in INDEX])
 def test_capture(entry: dict) -> None:
-    body = (corpus() / entry["file"]).read_bytes()
+    body, events = body_of(entry["file"]), events_of(entry["file"])
     truth = json.loads((corpus() / f"{entry['file']}.truth.json").read_bytes())
-    events = decode(entry["api"], body)
     check_lifecycle(events, entry["api"])
     if entry["api"] == "mcp-sse":  # no answer of a model: the truth is the messages themselves
         actual = {"events": [[event.event, event.json()] for event in events if isinstance(event, ms.Raw)]}

@@ -22,7 +22,8 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -30,13 +31,14 @@ import pytest
 import millstream as ms
 from millstream.protocols import DECODERS
 from protocols import naive
+from protocols.captures import INDEX, body_of, events_of
 from protocols.decoding import check_lifecycle, decode, random_cuts, wire
-from protocols.test_corpus import INDEX, corpus
 
 LONG = os.environ.get("MILLSTREAM_LONG") == "1"
-EDGE = 160  # bytes at both ends of a capture, each of which is a cut
-N_CUTS = 120  # and so many in between
-N_MUTATIONS = 200 if LONG else 10
+EDGE = 200  # bytes at both ends of a capture, each of which is a cut
+N_CUTS = 300  # and so many in between
+HUGE = 20_000  # a message of more bytes is cut at such places only, in the long form too: each cut reads it anew
+N_MUTATIONS = 100 if LONG else 10
 LARGE = 200_000  # fewer mutations of larger bodies
 INSERTED = (b"\n", b'"', b"}", b"\r\n\r\n", b"\xff", b"\\", b"[", b"0")
 LOST = ms.ConnectionFailed("gone")
@@ -47,23 +49,42 @@ captures = pytest.mark.parametrize("entry", [pytest.param(entry, id=entry["file"
 
 
 def read(entry: dict) -> tuple[str, bytes]:
-    return entry["api"], (corpus() / entry["file"]).read_bytes()
+    return entry["api"], body_of(entry["file"])
 
 
 # --- cuts ------------------------------------------------------------------------------------------------------------
 
 
-def cuts(body: bytes, seed: str) -> list[int]:
-    if LONG or len(body) <= 2 * EDGE + N_CUTS:
-        return list(range(len(body)))
-    middle = random.Random(seed).sample(range(EDGE, len(body) - EDGE), N_CUTS)
-    return [*range(EDGE), *sorted(middle), *range(len(body) - EDGE, len(body))]
+def cuts(body: bytes, seed: str, media_type: str) -> list[int]:
+    """All positions, but of a message of over `HUGE` bytes its ends and a sample; in the short form: of the body."""
+    spans = messages(body, media_type) if LONG else [(0, len(body))]
+    chosen: list[int] = []
+    for start, stop in spans:
+        if stop - start <= (HUGE if LONG else 2 * EDGE + N_CUTS):
+            chosen += range(start, stop)
+            continue
+        middle = random.Random(f"{seed}{start}").sample(range(start + EDGE, stop - EDGE), N_CUTS)
+        chosen += [*range(start, start + EDGE), *sorted(middle), *range(stop - EDGE, stop)]
+    return chosen
+
+
+def messages(body: bytes, media_type: str) -> list[tuple[int, int]]:
+    """Where each message begins and ends, as far as a reader needs it who looks for long ones."""
+    match media_type:
+        case "text/event-stream":
+            ends = [match.end() for match in re.finditer(rb"\r?\n\r?\n", body)]
+        case "application/vnd.amazon.eventstream" | "application/json":
+            ends = []
+        case _:
+            ends = [match.end() for match in re.finditer(rb"\n", body)]
+    return list(pairwise(sorted({0, *ends, len(body)})))
 
 
 def fork(decoder: ms.Decoder) -> ms.Decoder:
     """A decoder in the same state, given that its parser stands between two messages and so has none."""
-    new = {}
+    new: dict[int, Any] = {id(decoder.limits): decoder.limits}
     for each in filter(None, (decoder, getattr(decoder, "_inner", None))):
+        new[id(each._out)] = []
         if type(each._parser).__module__.startswith("millstream.core"):  # compiled: cannot be copied, need not be
             new[id(each._parser)] = each._make_parser()
     return copy.deepcopy(decoder, new)
@@ -81,28 +102,49 @@ def boundary(body: bytes, start: int, stop: int, media_type: str) -> int:
             return max(start, body.rfind(b"\n", start, stop) + 1)
 
 
-def at_each_cut(api: str, body: bytes, at: Iterable[int]) -> Iterator[tuple[int, list[ms.Event], list[ms.Decoder]]]:
-    """For each cut: the cut, the events given before it, and two decoders that were fed up to it."""
-    media_type = DECODERS[api].media_types[0]
-    decoder, fed, live = ms.decoder(api), 0, list[ms.Event]()
-    for cut in at:
-        end = boundary(body, fed, cut, media_type)
-        live += decoder.feed(body[fed:end])
-        fed = end
-        forks = [fork(decoder), fork(decoder)]
-        more = [each.feed(body[fed:cut]) for each in forks]
-        yield cut, live + more[0], forks
+class Cutter:
+    """Cuts a body at ever later places. What was given before a cut is compared with the truth as it comes.
+
+    Attributes:
+        n: how many true events had been given before the cut.
+        decoder: fed up to the last end of a message before the cut.
+    """
+
+    def __init__(self, api: str, body: bytes, truth: list[Any]) -> None:
+        self.body, self.truth = body, truth
+        self.decoder, self.media_type = ms.decoder(api), DECODERS[api].media_types[0]
+        self.n = self.fed = 0
+
+    def cut(self, at: int) -> tuple[bool, int, ms.Decoder]:
+        """Whether a message has ended since the last cut, how many true events came before this one, a decoder."""
+        end = boundary(self.body, self.fed, at, self.media_type)
+        moved = end > self.fed or at == 0
+        self.n = self.expect(self.n, self.decoder.feed(self.body[self.fed : end]))
+        self.fed = end
+        there = fork(self.decoder)
+        return moved, self.expect(self.n, there.feed(self.body[end:at])), there
+
+    def expect(self, n: int, events: list[ms.Event]) -> int:
+        assert comparable(events) == self.truth[n : n + len(events)]
+        return n + len(events)
 
 
 @captures
 def test_cut(entry: dict) -> None:
     api, body = read(entry)
-    truth = comparable(decode(api, body))
-    for cut, given, (closed, failed) in at_each_cut(api, body, cuts(body, entry["file"])):
-        live = comparable(given)
-        assert live == truth[: len(live)], cut
-        check_truncated(live, comparable(closed.close()), truth)
-        check_failed(live, failed.fail(LOST), truth)
+    truth = comparable(events_of(entry["file"]))
+    cutter = Cutter(api, body, truth)
+    for at in cuts(body, entry["file"], cutter.media_type):
+        moved, n, closed = cutter.cut(at)
+        if moved or n > cutter.n:  # a lost connection is the same anywhere inside of a message
+            check_failed(n, fork_fed(cutter, at).fail(LOST), truth)
+        check_truncated(n, comparable(closed.close()), truth)
+
+
+def fork_fed(cutter: Cutter, at: int) -> ms.Decoder:
+    there = fork(cutter.decoder)
+    there.feed(cutter.body[cutter.fed : at])
+    return there
 
 
 def comparable(events: list[ms.Event]) -> list[Any]:
@@ -113,15 +155,17 @@ def comparable(events: list[ms.Event]) -> list[Any]:
 @captures
 def test_the_forks_of_the_test_above_are_what_a_new_decoder_gives(entry: dict) -> None:
     api, body = read(entry)
-    sample = sorted(random.Random(entry["file"]).sample(range(len(body)), 4))
-    for cut, live, (closed, _) in at_each_cut(api, body, sample):
-        assert wire(live + closed.close()) == wire(decode(api, body[:cut])), cut
+    truth = comparable(events_of(entry["file"]))
+    cutter = Cutter(api, body, truth)
+    for at in sorted(random.Random(entry["file"]).sample(range(len(body)), 4)):
+        _, n, closed = cutter.cut(at)
+        assert truth[:n] + comparable(closed.close()) == comparable(decode(api, body[:at])), at
 
 
-def check_truncated(live: list[Any], tail: list[Any], truth: list[Any]) -> None:
-    rest = truth[len(live) :]
-    n_true = next((n for n, (a, b) in enumerate(zip(tail, rest, strict=False)) if a != b), min(len(tail), len(rest)))
-    finish = check_terminal(live, tail[n_true:] or tail[-1:], truth) if tail else live[-1]
+def check_truncated(n: int, tail: list[Any], truth: list[Any]) -> None:
+    rest = truth[n : n + len(tail)]
+    n_true = next((at for at, (a, b) in enumerate(zip(tail, rest, strict=False)) if a != b), min(len(tail), len(rest)))
+    finish = check_terminal(n, tail[n_true:] or tail[-1:], truth) if tail else truth[n - 1]
     assert isinstance(finish, ms.Finish)
     # The reason is the true one, or that the end was not seen.
     true_finish = truth[-1]
@@ -132,19 +176,19 @@ def check_truncated(live: list[Any], tail: list[Any], truth: list[Any]) -> None:
         assert finish.raw_reason in ("", true_finish.raw_reason)
 
 
-def check_failed(live: list[Any], tail: list[ms.Event], truth: list[Any]) -> None:
-    if live and isinstance(live[-1], ms.Finish):
+def check_failed(n: int, tail: list[ms.Event], truth: list[Any]) -> None:
+    if n == len(truth):
         assert tail == []
         return
     assert [event.error for event in tail if isinstance(event, ms.Error)] == [LOST]
-    finish = check_terminal(live, [event for event in tail if not isinstance(event, ms.Error)], truth)
+    finish = check_terminal(n, [event for event in tail if not isinstance(event, ms.Error)], truth)
     assert finish.reason == "error"
 
 
-def check_terminal(live: list[Any], tail: list[Any], truth: list[Any]) -> ms.Finish:
+def check_terminal(n: int, tail: list[Any], truth: list[Any]) -> ms.Finish:
     """[Start] [what waited for it] (a call cut off)* [Usage] Finish: returns it."""
     kinds = [event.type for event in tail]
-    if not live and "start" in kinds:
+    if n == 0 and "start" in kinds:
         assert kinds.pop(0) == "start"
     assert kinds[-1] == "finish"
     assert sorted(kinds, key=["safety", "tool_call", "usage", "finish"].index) == kinds

@@ -34,7 +34,8 @@ CUT = {"incomplete_details": {"reason": "max_output_tokens"}}
 
 
 def test_text_with_usage() -> None:
-    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5, "input_tokens_details": {"cached_tokens": 1},
+    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5,
+             "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 6},
              "output_tokens_details": {"reasoning_tokens": 4}}  # fmt: skip
     events = run(
         CREATED,
@@ -43,7 +44,7 @@ def test_text_with_usage() -> None:
         ev("output_text.done", 1, text="Hi"),
         ending(usage=usage),
     )
-    total = ms.Usage(3, 2, 5, 1, None, 4, usage)
+    total = ms.Usage(3, 2, 5, 1, 6, 4, usage)
     assert events == [
         ms.Start("m", "resp_1"),
         ms.TextDelta("Hi", 1, _meta={"logprobs": [{"token": "Hi"}]}),
@@ -114,7 +115,7 @@ def test_the_input_of_a_custom_tool_is_free_text() -> None:
         ev("custom_tool_call_input.done", input="print(1)"),
         ev("output_item.done", item={**item, "input": "print(1)"}),
     )
-    assert calls_of(events) == [ms.ToolCall("call_1", "f", b"print(1)", "print(1)")]
+    assert calls_of(events) == [ms.ToolCall("call_1", "f", b"print(1)", "print(1)", _meta={"custom": True})]
     assert events[-1].reason == "incomplete"
     events = run(CREATED, ev("output_item.done", item={**item, "input": "x"}), ending())
     assert calls_of(events)[0].arguments == "x"
@@ -180,6 +181,22 @@ def test_items_without_deltas() -> None:
         ms.TextDelta("Hi", 1),
         ms.Citations((ms.Citation("u", "t", start=0, end=2),), 1),
         ms.Safety("refusal", "refuse", note="no"),
+    ]
+
+
+CITED = {"type": "url_citation", "url": "https://x.org", "title": "X"}
+SAID = {"type": "message", "content": [{"type": "output_text", "text": "Hi", "annotations": [CITED]}]}
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+@pytest.mark.parametrize("told", [True, False])
+def test_an_annotation_is_given_once_whichever_message_tells_it(with_text, told) -> None:
+    text = [ev("output_text.delta", delta="Hi")] if with_text else []
+    first = [ev("output_text.annotation.added", annotation=CITED)] if told else []
+    events = run(CREATED, *text, *first, ev("output_item.done", item=SAID), ending())
+    assert text_of(events) == "Hi"
+    assert [event for event in events if isinstance(event, ms.Citations)] == [
+        ms.Citations((ms.Citation("https://x.org", "X"),))
     ]
 
 

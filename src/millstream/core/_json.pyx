@@ -1,8 +1,8 @@
 """Incremental JSON: pieces of a document -> a live value and the deltas that lead to it, whatever the cuts.
 
 Theory of operation. `csrc/ms_json.h` gives tokens; this file builds objects from them, on a stack in place of
-recursion. A token that is whole inside the chunk becomes an object at once. `_m.text` keeps the token that is cut; of an
-open string value it keeps the whole, and what is new is put into its container only when `value` is read: then the
+recursion. A token that is whole inside the chunk becomes an object at once. `_m.text` keeps the token that is cut; of
+an open string value it keeps the whole, and what is new is put into its container only when `value` is read: then the
 container owns the only reference and CPython can grow the str in place. If the slot no longer holds what was put there
 (the user changed the live value, or keeps the string), a fresh str is built instead.
 
@@ -19,7 +19,7 @@ from libc.math cimport isinf
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from millstream.core._buffer cimport Buffer, buffer_append, buffer_clear, buffer_free, buffer_reserve
+from millstream.core._buffer cimport buffer_append, buffer_clear, buffer_free, buffer_reserve
 from millstream.core._delta cimport APPEND, END, SET, SET_ARRAY, SET_OBJECT, Delta, Op
 from millstream.core._json_value cimport (
     KEYS, float_value, int_value, known_value, literal_value, strings_clear, strings_init, text_value
@@ -72,6 +72,9 @@ REASONS = (
 )
 
 cdef object _MISSING = MISSING
+
+cdef enum:
+    SHORT = 256  # bytes
 
 
 @cython.final
@@ -464,7 +467,9 @@ cdef class JSONParser(Parser):
         unless they put keys of their own into the live value."""
         cdef PyObject *s
         cdef PyObject *none = <PyObject *>None
-        if self._container is None:
+        if self._m.text.n <= SHORT:
+            pass  # a new str is cheaper than taking the old one out
+        elif self._container is None:
             s = <PyObject *>self._root
             if self._is_shown(s):
                 Py_INCREF(<object>s)
@@ -486,7 +491,7 @@ cdef class JSONParser(Parser):
                 Py_INCREF(None)
                 PyList_SET_ITEM(self._container, self._shown_at, none)
                 return self._extend(s)
-        # The user has changed the slot: give it the whole text again.
+        # Or the user has changed the slot: give it the whole text again.
         return self._set_open(self._text_from(0))
 
     cdef int _extend(self, PyObject *s) except -1:

@@ -7,7 +7,9 @@ from libc.math cimport INFINITY, NAN
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from millstream.core.kernels cimport MS_JSON_FALSE, MS_JSON_NAN, MS_JSON_NEG_INF, MS_JSON_NULL, ms_num_double, ms_num_int64
+from millstream.core.kernels cimport (
+    MS_JSON_FALSE, MS_JSON_NAN, MS_JSON_NEG_INF, MS_JSON_NULL, ms_num_double, ms_num_int64
+)
 
 cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, unsigned maxchar)

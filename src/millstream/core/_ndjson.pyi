@@ -1,6 +1,6 @@
 from typing import Any, Literal, TypeAlias, final
 
-from millstream.errors import ParseError
+from millstream.core._parser import Parser
 
 # collections.abc.Buffer exists from Python 3.12; at run time any contiguous exporter will do.
 _Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -8,7 +8,7 @@ _Buffer: TypeAlias = bytes | bytearray | memoryview
 __all__ = ["NDJSONParser"]
 
 @final
-class NDJSONParser:
+class NDJSONParser(Parser):
     def __new__(
         cls,
         *,
@@ -22,8 +22,6 @@ class NDJSONParser:
     def line(self) -> int: ...
     @property
     def skipped(self) -> int: ...
-    @property
-    def error(self) -> ParseError | None: ...
     def feed(self, data: _Buffer) -> list[Any]: ...
     def close(self) -> list[Any]: ...
     def reset(self) -> None: ...

@@ -9,18 +9,19 @@ Source: https://github.com/ndjson/ndjson-spec (3.1 to 3.3); RFC 8259 section 2 f
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint64_t
 from libc.string cimport memchr
 
 from millstream.core._buffer cimport Buffer, buffer_append, buffer_clear, buffer_free
+from millstream.core._parser cimport Parser
 from millstream.core.kernels cimport MS_SSE_BOM_DONE, ms_sse_bom, ms_sse_state
 
 from orjson import JSONDecodeError, loads
 
-from millstream.errors import ConcurrentUseError, InvalidJSON, LimitExceeded, ParserClosed
+from millstream.errors import InvalidJSON, LimitExceeded
 from millstream.limits import DEFAULT_LIMITS
 
 __all__ = ["NDJSONParser"]
@@ -32,7 +33,7 @@ cdef enum OnError:
 
 
 @cython.final
-cdef class NDJSONParser:
+cdef class NDJSONParser(Parser):
     """Parse newline-delimited JSON, fed in pieces of any size. Sans-IO.
 
     Args:
@@ -57,10 +58,9 @@ cdef class NDJSONParser:
     cdef uint64_t _max_line_bytes
     cdef OnError _on_error
     cdef bint _decode
-    cdef bint _discarding, _busy, _closed  # _discarding: inside a line that was too long
+    cdef bint _discarding        # inside a line that was too long
     cdef readonly uint64_t line
     cdef readonly uint64_t skipped
-    cdef readonly object error
 
     def __cinit__(self, *, decode=True, on_error="raise", max_line_bytes=DEFAULT_LIMITS.max_line_bytes):
         if on_error not in ("raise", "skip", "yield"):
@@ -70,7 +70,7 @@ cdef class NDJSONParser:
         self._decode = decode
         self._on_error = RAISE if on_error == "raise" else SKIP if on_error == "skip" else YIELD
         self._max_line_bytes = max_line_bytes
-        self._restart()
+        self.restart()
 
     def __dealloc__(self):
         buffer_free(&self._tail)
@@ -93,29 +93,7 @@ cdef class NDJSONParser:
             by the next call of `feed` or `close`.
         Cost: O(len(data)); one copy of the unfinished tail.
         """
-        cdef Py_buffer view
-        cdef list out = []
-        if PyBytes_CheckExact(data):
-            self._enter()
-            try:
-                self._feed(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), out)
-            finally:
-                self._busy = False
-        else:
-            # The buffer first: an exporter written in Python may run code, which may use this parser.
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-            try:
-                self._enter()
-                try:
-                    self._feed(<const char *>view.buf, view.len, out)
-                finally:
-                    self._busy = False
-            finally:
-                PyBuffer_Release(&view)
-        if self.error is not None and not out:
-            self._closed = True
-            raise self.error
-        return out
+        return self.take(data, False)
 
     @cython.critical_section
     def close(self):
@@ -126,60 +104,35 @@ cdef class NDJSONParser:
         Raises: InvalidJSON: that line is not JSON; `reason` is "incomplete", as it may have been cut off.
             LimitExceeded. The pending error of an earlier `feed`. ParserClosed: after an error that was raised already.
         """
-        cdef list out = []
-        if self._closed and self.error is None:
-            return out
-        self._enter()
-        try:
-            if 0 < self._start.bom < 3:
-                self._keep_bom(self._start.bom, out)
-            if self.error is None and (self._tail.n or self._discarding):
-                self.line += 1
-            if self._tail.n:
-                self._line(self._tail.p, self._tail.n, self._tail_offset, True, out)
-                buffer_clear(&self._tail)
-        finally:
-            self._busy = False
-        self._closed = True
-        if self.error is not None and not out:
-            raise self.error
-        return out
+        return self.finish()
 
     @cython.critical_section
     def reset(self):
         """Forget everything, the counts too, and be ready for a new stream."""
-        if self._busy:
-            raise ConcurrentUseError("NDJSONParser.reset was called while a call on this parser was running")
-        self._restart()
+        self.renew()
 
     def __reduce__(self):
         raise TypeError("NDJSONParser cannot be pickled")
 
-    cdef int _restart(self) except -1:
+    cdef int restart(self) except -1:
         buffer_clear(&self._tail)
         self._start.bom = self._start.after_cr = 0
         self._base = self._tail_offset = 0
-        self._discarding = self._closed = False
+        self._discarding = False
         self.line = self.skipped = 0
-        self.error = None
         return 0
 
-    cdef inline int _enter(self) except -1:
-        if self._busy:
-            raise ConcurrentUseError(
-                "one NDJSONParser was used from two places at once; give each stream its own parser"
-            )
-        if self._closed:
-            raise ParserClosed(
-                "this NDJSONParser has ended; call reset() to start a new stream"
-            ) from self.error
-        if self.error is not None:
-            self._closed = True
-            raise self.error
-        self._busy = True
+    cdef int end(self, list out) except -1:
+        if 0 < self._start.bom < 3:
+            self._keep_bom(self._start.bom, out)
+        if self.error is None and (self._tail.n or self._discarding):
+            self.line += 1
+        if self._tail.n:
+            self._line(self._tail.p, self._tail.n, self._tail_offset, True, out)
+            buffer_clear(&self._tail)
         return 0
 
-    cdef int _feed(self, const char *p, size_t n, list out) except -1:
+    cdef int parse(self, const char *p, size_t n, list out) except -1:
         cdef size_t off = 0, end
         cdef unsigned held
         cdef const char *lf

@@ -30,7 +30,7 @@ from millstream.core.kernels cimport (
     MS_JSON_R_KEY, MS_JSON_R_SURROGATE, MS_JSON_R_UTF8, MS_JSON_R_VALUE, MS_JSON_STRING, MS_JSON_S_CHARACTER,
     MS_JSON_S_COLON, MS_JSON_S_COMMA, MS_JSON_S_HEX, MS_JSON_S_ITEM_END, MS_JSON_S_KEY, MS_JSON_S_KEY_END,
     MS_JSON_S_LOW_U, MS_JSON_S_ROOT, MS_JSON_S_STRING, MS_JSON_S_TRAILING, MS_JSON_S_VALUE, ms_json, ms_json_event,
-    ms_json_in_string, ms_json_number_is_whole, ms_json_reason, ms_json_step, ms_json_token, ms_json_value_done,
+    ms_json_in_string, ms_json_number_is_whole, ms_json_step, ms_json_token, ms_json_value_done,
 )
 
 from millstream.errors import IncompleteJSON, InvalidJSON, LimitExceeded
@@ -65,7 +65,7 @@ cdef dict MODES = {
 cdef dict CACHE_MODES = {False: "none", True: "all", "none": "none", "keys": "keys", "all": "all"}
 cdef dict FLOAT_MODES = {"float": FLOAT, "decimal": DECIMAL, "lossless-float": LOSSLESS}
 
-# What jiter says, by ms_json_reason, if that is enough to know.
+# What jiter says, by if that is enough to know.
 cdef tuple SAYS = (
     "expected value", "key must be a string", "expected `:`", "", "trailing characters",
     "control character (\\u0000-\\u001F) found while parsing a string", "invalid escape", "invalid escape", "",

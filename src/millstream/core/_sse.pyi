@@ -1,6 +1,6 @@
 from typing import Any, Final, Literal, NoReturn, TypeAlias, final
 
-from millstream.errors import ParseError
+from millstream.core._parser import Parser
 
 # collections.abc.Buffer exists from Python 3.12; at run time any contiguous exporter will do.
 _Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -33,7 +33,7 @@ class SSEMessage:
     def __hash__(self) -> int: ...
 
 @final
-class SSEParser:
+class SSEParser(Parser):
     def __new__(
         cls,
         mode: Literal["spec", "compat"] = "spec",
@@ -49,8 +49,6 @@ class SSEParser:
     def reconnection_time(self) -> int | None: ...
     @property
     def offset(self) -> int: ...
-    @property
-    def error(self) -> ParseError | None: ...
     def feed(self, data: _Buffer) -> list[SSEMessage]: ...
     def close(self) -> list[SSEMessage]: ...
     def reset(self) -> None: ...

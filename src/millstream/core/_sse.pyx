@@ -9,13 +9,13 @@ Knows nothing of JSON events, providers or I/O. Source: WHATWG HTML 9.2.5 and 9.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_DecodeUTF8, PyUnicode_New
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from millstream.core._buffer cimport Buffer, buffer_append, buffer_clear, buffer_free
+from millstream.core._parser cimport Parser
 from millstream.core.kernels cimport (
     MS_SSE_BLANK, MS_SSE_BOM_DONE, MS_SSE_COMMENT, MS_SSE_DATA, MS_SSE_EVENT, MS_SSE_ID, MS_SSE_LINE, MS_SSE_RETRY,
     MS_UTF8_OK, ms_scan_eol, ms_scan_is_ascii, ms_span, ms_sse_bom, ms_sse_field, ms_sse_kind, ms_sse_line,
@@ -24,7 +24,7 @@ from millstream.core.kernels cimport (
 
 from orjson import JSONDecodeError, loads
 
-from millstream.errors import ConcurrentUseError, InvalidJSON, InvalidUTF8, LimitExceeded, ParserClosed
+from millstream.errors import InvalidJSON, InvalidUTF8, LimitExceeded
 from millstream.limits import DEFAULT_LIMITS
 
 __all__ = ["MAX_RETRY_MS", "SSEMessage", "SSEParser"]
@@ -116,7 +116,7 @@ cdef class SSEMessage:
 
 
 @cython.final
-cdef class SSEParser:
+cdef class SSEParser(Parser):
     """Parse server-sent events, fed in pieces of any size. Sans-IO.
 
     Args:
@@ -148,11 +148,10 @@ cdef class SSEParser:
     cdef size_t _n_data         # data lines in the unfinished block
     cdef size_t _n_event, _n_id  # bytes that event and id of the unfinished block take
     cdef bint _compat, _deliver, _strict, _keep_unknown
-    cdef bint _owned, _begun, _set, _skipping, _busy, _closed
+    cdef bint _owned, _begun, _set, _skipping
     cdef str _event_name, _event, _id, _committed_id
     cdef object _retry
     cdef readonly object reconnection_time
-    cdef readonly object error
 
     def __cinit__(
         self, mode="spec", *, max_event_bytes=DEFAULT_LIMITS.max_event_bytes, at_eof=None, utf8="replace",
@@ -172,7 +171,7 @@ cdef class SSEParser:
         self._keep_unknown = keep_unknown
         self._max_event_bytes = max_event_bytes
         self._event_name = ""
-        self._restart()
+        self.restart()
 
     def __dealloc__(self):
         buffer_free(&self._tail)
@@ -203,29 +202,7 @@ cdef class SSEParser:
         Cost: O(len(data)); one copy of the unfinished tail, one decoding of each message's data.
         Source: WHATWG HTML 9.2.6.
         """
-        cdef Py_buffer view
-        cdef list out = []
-        if PyBytes_CheckExact(data):
-            self._enter()
-            try:
-                self._feed(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), out)
-            finally:
-                self._busy = False
-        else:
-            # The buffer first: an exporter written in Python may run code, which may use this parser.
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-            try:
-                self._enter()
-                try:
-                    self._feed(<const char *>view.buf, view.len, out)
-                finally:
-                    self._busy = False
-            finally:
-                PyBuffer_Release(&view)
-        if self.error is not None and not out:
-            self._closed = True
-            raise self.error
-        return out
+        return self.take(data, False)
 
     @cython.critical_section
     def close(self):
@@ -236,65 +213,43 @@ cdef class SSEParser:
         Raises: the pending error of an earlier `feed`. ParserClosed: after an error that was raised already.
         Source: WHATWG HTML 9.2.6 ("once the end of the file is reached, any pending data must be discarded").
         """
-        cdef list out = []
-        cdef ms_span line
-        if self._closed and self.error is None:
-            return out
-        self._enter()
-        try:
-            if self._deliver and self.error is None:
-                if 0 < self._lines.bom < MS_SSE_BOM_DONE:
-                    self._keep_bom(self._lines.bom)
-                if self._tail.n:
-                    line.p = self._tail.p
-                    line.n = self._tail.n
-                    self._line(line, self._tail_offset, out)
-                if self.error is None and self._dispatches():
-                    self._dispatch(out, True)
-        finally:
-            self._busy = False
-        self._closed = True
-        if self.error is not None and not out:
-            raise self.error
-        return out
+        return self.finish()
 
     @cython.critical_section
     def reset(self):
         """Forget everything, also the last event id, and be ready for a new stream."""
-        if self._busy:
-            raise ConcurrentUseError("SSEParser.reset was called while a call on this parser was running")
-        self._restart()
+        self.renew()
 
     def __reduce__(self):
         raise TypeError("SSEParser cannot be pickled")
 
-    cdef int _restart(self) except -1:
+    cdef int restart(self) except -1:
         buffer_clear(&self._tail)
         buffer_clear(&self._data)
         buffer_clear(&self._unknown)
         self._lines.bom = self._lines.after_cr = 0
         self._base = self._tail_offset = self._block_offset = 0
-        self._skipping = self._closed = False
+        self._skipping = False
         self._id = self._committed_id = ""
         self.reconnection_time = None
-        self.error = None
         self._clear_block()
         return 0
 
-    cdef inline int _enter(self) except -1:
-        if self._busy:
-            raise ConcurrentUseError("one SSEParser was used from two places at once; give each stream its own parser")
-        if self._closed:
-            raise ParserClosed(
-                "this SSEParser has ended; call reset() to start a new stream"
-            ) from self.error
-        if self.error is not None:
-            self._closed = True
-            raise self.error
-        self._busy = True
+    cdef int end(self, list out) except -1:
+        cdef ms_span line
+        if not self._deliver:
+            return 0
+        if 0 < self._lines.bom < MS_SSE_BOM_DONE:
+            self._keep_bom(self._lines.bom)
+        if self._tail.n:
+            line.p = self._tail.p
+            line.n = self._tail.n
+            self._line(line, self._tail_offset, out)
+        if self.error is None and self._dispatches():
+            self._dispatch(out, True)
         return 0
 
-    cdef int _feed(self, const char *p, size_t n, list out) except -1:
+    cdef int parse(self, const char *p, size_t n, list out) except -1:
         cdef size_t off = 0, end
         cdef unsigned held
         cdef ms_span line

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from millstream.errors import UnknownProtocol
 from millstream.events import Error, Event
-from millstream.protocols._base import Bytes, Decoder, Encoder, NDJSONDecoder, SSEDecoder
+from millstream.protocols._base import Bytes, Decoder, NDJSONDecoder, SSEDecoder
+from millstream.protocols._encoder import Encoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
 from millstream.protocols.bedrock_converse import BedrockConverseDecoder

@@ -1,4 +1,4 @@
-"""What all protocols share: the life of a decoder, and the small contract of an encoder. Synchronous, no I/O, no clock.
+"""What all decoders share: the life of a decoder, over any framing. Synchronous, no I/O, no clock.
 
 A decoder is a total function from bytes to events: whatever the bytes, it gives
 
@@ -39,7 +39,7 @@ from millstream.limits import DEFAULT_LIMITS, Limits
 from millstream.protocols._errors import provider_error
 from millstream.protocols._tools import ToolCalls
 
-__all__ = ["ANSWER", "Bytes", "Decoder", "Encoder", "NDJSONDecoder", "SSEDecoder"]
+__all__ = ["ANSWER", "Bytes", "Decoder", "NDJSONDecoder", "SSEDecoder"]
 
 Bytes = bytes | bytearray | memoryview
 
@@ -283,24 +283,3 @@ class NDJSONDecoder(Decoder):
     @abstractmethod
     def _object(self, obj: dict[str, Any]) -> None:
         """Map one decoded line: call the methods of `Decoder`."""
-
-
-class Encoder(ABC):
-    """Typed events -> bytes of one response.
-
-    Attributes:
-        media_type: the content type to send.
-        headers: other response headers that the wire expects.
-    """
-
-    name: ClassVar[str]
-    media_type: ClassVar[str]
-    headers: ClassVar[dict[str, str]] = {}
-
-    @abstractmethod
-    def encode(self, event: Event) -> bytes:
-        """Encode one event; b"" if the wire cannot express it."""
-
-    def close(self) -> bytes:
-        """Return the wire's terminator, b"" if it has none."""
-        return b""

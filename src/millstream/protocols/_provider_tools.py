@@ -25,18 +25,20 @@ class ProviderTools:
     def __contains__(self, key: int) -> bool:
         return key in self._open
 
-    def begin(self, key: int, id: str, name: str, input: Any = None) -> None:
+    def begin(self, key: int, id: str, name: str, input: Any = None, *, meta: dict[str, Any] | None = None) -> None:
         """A call begins; `input` is what is known of it already."""
-        self._open[key] = self.whole(key, id, name, input), []
+        self._open[key] = self.whole(key, id, name, input, meta=meta), []
 
     def add(self, key: int, fragment: str) -> None:
         """Add a fragment of the input's JSON text to a call that has begun."""
         self._open[key][1].append(fragment)
 
-    def whole(self, key: int, id: str, name: str, input: Any) -> ProviderToolCall:
+    def whole(
+        self, key: int, id: str, name: str, input: Any, *, meta: dict[str, Any] | None = None
+    ) -> ProviderToolCall:
         """Make a call that came in one piece."""
         self._names[id] = name
-        return ProviderToolCall(id, name, input or None, key)
+        return ProviderToolCall(id, name, input or None, key, _meta=meta)
 
     def done(self, key: int) -> ProviderToolCall | None:
         """Return the call under this key, of which nothing more will come; None if there is none."""
@@ -44,11 +46,13 @@ class ProviderTools:
         text = "".join(parts)
         if call is None or not text:
             return call
-        return ProviderToolCall(call.id, call.name, as_json(text), call.index)
+        return ProviderToolCall(call.id, call.name, as_json(text), call.index, _meta=call._meta)
 
-    def result(self, key: int, id: str, kind: str, result: Any, error: str = "") -> ProviderToolResult:
+    def result(
+        self, key: int, id: str, kind: str, result: Any, error: str = "", *, meta: dict[str, Any] | None = None
+    ) -> ProviderToolResult:
         """Make the result of a call, named as the call was; `kind` names it where there was none."""
-        return ProviderToolResult(id, self._names.get(id, kind), result, error or None, key)
+        return ProviderToolResult(id, self._names.get(id, kind), result, error or None, key, _meta=meta)
 
 
 def as_json(given: Any) -> Any:

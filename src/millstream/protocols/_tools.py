@@ -49,12 +49,14 @@ class ToolCalls:
     ) -> ToolCallDelta:
         """Take a fragment. `arguments` is text, None, or (some servers) the whole JSON value.
 
-        `json`: False in the first fragment of a call whose input is free text (OpenAI's custom tools).
+        `json`: False in the first fragment of a call whose input is free text (OpenAI's custom tools). Such a call's
+        first fragment and the call itself say so in `meta["custom"]`.
         """
         call = self._open.get((choice, key))
         if call is not None and id and call.id and id != call.id:
             self._open[choice, ("earlier", key, call.index)] = call
             call = None
+        begins = call is None
         if call is None:
             index = self._n.get(choice, 0)
             self._n[choice] = index + 1
@@ -69,7 +71,8 @@ class ToolCalls:
             arguments = dumps(arguments).decode()
         if arguments:
             call.parts.append(arguments)
-        return ToolCallDelta(call.id, call.name, arguments, call.index, choice)
+        meta = {"custom": True} if begins and not call.json else None
+        return ToolCallDelta(call.id, call.name, arguments, call.index, choice, _meta=meta)
 
     def done(self, key: Hashable, *, choice: int = 0) -> ToolCall | None:
         """Return the call under this key, of which nothing more will come; None if there is none.
@@ -111,7 +114,8 @@ class ToolCalls:
             self.any_given = True
         # A lone surrogate cannot be encoded; orjson does not let one through, other sources might.
         data = text.encode("utf-8", "surrogatepass")
-        return ToolCall(call.id, call.name, data, arguments, validity, call.index, call.choice)
+        meta = None if call.json else {"custom": True}
+        return ToolCall(call.id, call.name, data, arguments, validity, call.index, call.choice, _meta=meta)
 
 
 def _is_json(text: str) -> bool:

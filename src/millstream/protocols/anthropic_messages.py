@@ -113,15 +113,16 @@ class AnthropicMessagesDecoder(SSEDecoder):
                 self._provider_block(kind, block, index)
 
     def _provider_block(self, kind: Any, block: dict[str, Any], index: int) -> None:
-        """A tool that the provider runs, or what it gave back; that comes whole."""
+        """A tool that the provider runs, or what it gave back; that comes whole. `meta["block"]` is the rest of it."""
         if kind in ("server_tool_use", "mcp_tool_use"):
-            self._provider_tools.begin(index, label(block.get("id")), label(block.get("name")), block.get("input"))
+            call_id, name, meta = label(block.get("id")), label(block.get("name")), _rest(block, "input")
+            self._provider_tools.begin(index, call_id, name, block.get("input"), meta=meta)
         elif label(kind).endswith("_tool_result"):
             content, call_id = block.get("content"), label(block.get("tool_use_id"))
             error = label(content.get("error_code")) if isinstance(content, dict) else ""
             error = error or ("the tool failed" if block.get("is_error") else "")
-            kind = kind.removesuffix("_tool_result")
-            self._emit(self._provider_tools.result(index, call_id, kind, content, error))
+            name, meta = kind.removesuffix("_tool_result"), _rest(block, "content")
+            self._emit(self._provider_tools.result(index, call_id, name, content, error, meta=meta))
 
     def _delta(self, delta: dict[str, Any], index: int, message: Any) -> None:
         match delta.get("type"):
@@ -174,6 +175,10 @@ class AnthropicMessagesDecoder(SSEDecoder):
 
     def _raw(self, message: Any) -> None:
         self._emit(Raw(message.data, message.event if message.named else ""))
+
+
+def _rest(block: dict[str, Any], told: str) -> dict[str, Any]:
+    return {"block": {key: value for key, value in block.items() if key != told}}
 
 
 def _citation(raw: dict[str, Any]) -> Citation:

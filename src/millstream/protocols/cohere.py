@@ -6,11 +6,22 @@ stay in `Usage.raw`. Source: PROTOCOLS.md section 6.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from orjson import dumps
 
-from millstream.events import Citation, Citations, FinishReason, Raw, ReasoningDelta, TextDelta, Usage
+from millstream.events import (
+    Citation,
+    Citations,
+    Event,
+    FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
 from millstream.protocols._base import ANSWER, Decoder, NDJSONDecoder, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._values import count, label, number, text
@@ -18,10 +29,13 @@ from millstream.protocols._values import count, label, number, text
 __all__ = ["CohereV1Decoder", "CohereV2Decoder"]
 
 
+SEARCH = "search"  # v1's connectors are run by Cohere; they have no name here
+
+
 class _Cohere(Decoder):
     """What both versions share."""
 
-    gives = (*ANSWER, Citations)
+    gives: ClassVar[tuple[type[Event], ...]] = (*ANSWER, Citations)
 
     reasons = {
         "COMPLETE": FinishReason.STOP,
@@ -120,10 +134,12 @@ class CohereV1Decoder(_Cohere, NDJSONDecoder):
 
     name = "cohere-v1-ndjson"
     media_types = ("application/stream+json", "application/x-ndjson", "application/jsonl", "application/ndjson")
+    gives = (*_Cohere.gives, ProviderToolCall, ProviderToolResult)
 
     def _restart(self) -> None:
         super()._restart()
         self._planned = False
+        self._documents: dict[str, Any] = {}  # what searches found, by id
 
     def _object(self, obj: dict[str, Any]) -> None:
         match obj.get("event_type"):
@@ -132,9 +148,17 @@ class CohereV1Decoder(_Cohere, NDJSONDecoder):
                     self._emit(TextDelta(text(obj["text"])))
             case "citation-generation":
                 cited = obj["citations"]
-                sources = tuple(one for raw in cited for one in _cited(raw, raw.get("document_ids")))
+                sources = tuple(one for raw in cited for one in _cited(raw, self._known(raw.get("document_ids"))))
                 if sources:
                     self._emit(Citations(sources))
+            case "search-queries-generation":
+                self._emit(Raw(dumps(obj).decode()))
+                self._emit(ProviderToolCall("", SEARCH, obj.get("search_queries")))
+            case "search-results":
+                self._emit(Raw(dumps(obj).decode()))
+                found = obj.get("documents")
+                self._documents |= {label(one.get("id")): one for one in found or ()}
+                self._emit(ProviderToolResult("", SEARCH, found))
             case "tool-calls-chunk":
                 self._plan(obj.get("text"))
                 call = obj.get("tool_call_delta")
@@ -156,6 +180,10 @@ class CohereV1Decoder(_Cohere, NDJSONDecoder):
                 self._over(label(obj.get("finish_reason")), meta, obj.get("error"), None)
             case kind if not self._refused(obj, kind):
                 self._emit(Raw(dumps(obj).decode()))
+
+    def _known(self, ids: Any) -> list[Any]:
+        """The documents of these ids; the id itself where no search told of it (a document of the request)."""
+        return [{"id": id, "document": self._documents[id]} if id in self._documents else id for id in ids or ()]
 
     def _plan(self, words: Any) -> None:
         if words:

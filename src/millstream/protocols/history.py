@@ -2,7 +2,7 @@
 
 Blocks keep their order. Opaque parts are kept verbatim, each on the part that it belongs to; of events that no decoder
 knows, the blocks of provider-executed tools become `ProviderPart`s. Left out: `Usage`, `Safety` other than refusals,
-log probabilities, `Raw` of anything else.
+log probabilities, pieces of a spoken answer (its transcript goes back), `Raw` of anything else.
 
 A call that was cut off stays in the message with validity "incomplete", because the model did begin it. Request bodies
 refuse it until a tool result answers it (an error result tells the model what happened).
@@ -128,7 +128,7 @@ class MessageBuilder:
                 self._reasoning(event)
             case ToolCallDelta() | ToolCall():
                 self._call(event)
-            case File():
+            case File() if not (event._meta and "audio" in event._meta):  # its transcript is the text
                 self._file(event)
             case Safety(category="refusal", action="refuse"):
                 self._open("refusal", 0).words.append(event.note)

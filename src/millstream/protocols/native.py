@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from typing import get_args, get_origin
 
+from msgspec.structs import replace
+
 from millstream.core import NDJSONParser, SSEMessage, SSEParser
-from millstream.errors import ProtocolError
-from millstream.events import Error, Event, Finish, FinishReason, Start, decode_event, encode_event
-from millstream.protocols._base import Decoder, Encoder
+from millstream.errors import EncodeError, ProtocolError
+from millstream.events import (
+    Error,
+    Event,
+    Finish,
+    FinishReason,
+    ProviderToolResult,
+    Start,
+    ToolResult,
+    decode_event,
+    encode_event,
+)
+from millstream.protocols._base import Decoder
+from millstream.protocols._encoder import Encoder
+from millstream.protocols.encoders._faults import TOOL_FAILED, masked
 
 __all__ = ["NativeDecoder", "NativeEncoder", "NativeLinesDecoder", "NativeLinesEncoder"]
 
@@ -67,23 +81,49 @@ class NativeLinesDecoder(_Native):
         self._event(message)
 
 
-class NativeEncoder(Encoder):
+class _NativeEncoder(Encoder):
+    """What both framings share.
+
+    Args: expose_errors: send errors and the words of failed tools as they are, instead of a sentence for their kind.
+    """
+
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+
+    def __init__(self, *, expose_errors: bool = True) -> None:
+        self._expose = expose_errors
+
+    def _json(self, event: Event) -> bytes:
+        if not self._expose:
+            event = _masked(event)
+        try:
+            return encode_event(event)
+        except (TypeError, ValueError) as error:
+            raise EncodeError(f"this {event.type} event cannot be sent as JSON: {error}") from error
+
+
+class NativeEncoder(_NativeEncoder):
     """One SSE message per event."""
 
     name = "millstream.events.v1"
     media_type = "text/event-stream; charset=utf-8"
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
 
     def encode(self, event: Event) -> bytes:
-        return b"data: " + encode_event(event) + b"\n\n"
+        return b"data: " + self._json(event) + b"\n\n"
 
 
-class NativeLinesEncoder(Encoder):
+class NativeLinesEncoder(_NativeEncoder):
     """One line per event."""
 
     name = "millstream.events.v1+ndjson"
     media_type = "application/x-ndjson"
-    headers = NativeEncoder.headers
 
     def encode(self, event: Event) -> bytes:
-        return encode_event(event) + b"\n"
+        return self._json(event) + b"\n"
+
+
+def _masked(event: Event) -> Event:
+    if isinstance(event, Error):
+        return replace(event, error=masked(event.error))
+    if isinstance(event, ToolResult | ProviderToolResult) and event.error is not None:
+        return replace(event, error=TOOL_FAILED)
+    return event

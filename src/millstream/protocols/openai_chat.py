@@ -8,6 +8,7 @@ are in the `meta` of their text or refusal. Source: PROTOCOLS.md sections 1 and 
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 from millstream.events import (
@@ -61,6 +62,7 @@ class OpenAIChatDecoder(SSEDecoder):
         self._provider_tools = ProviderTools()
         self._executing: set[int] = set()
         self._heads: dict[int, dict[str, Any]] = {}
+        self._audio_id = ""
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         self._model = self._model or label(obj.get("model"))
@@ -101,9 +103,11 @@ class OpenAIChatDecoder(SSEDecoder):
         self._begin()
         if delta:
             self._delta(delta, index, choice.get("logprobs"))
-            if delta.get("executed_tools") or delta.get("audio"):
+            if delta.get("executed_tools"):
                 self._raw(message)
-                self._executed(delta.get("executed_tools") or ())
+                self._executed(delta["executed_tools"])
+            if delta.get("audio"):
+                self._audio(delta["audio"], index, message)
             for image in delta.get("images") or ():
                 self._emit(file_of(text(image["image_url"]["url"]), number(image.get("index"))))
         self._verdicts(choice.get("content_filter_results"), index)
@@ -170,7 +174,8 @@ class OpenAIChatDecoder(SSEDecoder):
             self._emit(ReasoningDelta("", 0, choice, signature=signature or None, encrypted=hidden or None, _meta=meta))
 
     def _tool_call(self, call: dict[str, Any], choice: int) -> None:
-        function = call.get("function") or call.get("custom") or {}
+        custom = call.get("type") == "custom" or isinstance(call.get("custom"), dict)
+        function = call.get("custom") or call.get("function") or {}
         key = call.get("index")
         name = label(function.get("name"))
         call_id = label(call.get("id"))
@@ -187,7 +192,7 @@ class OpenAIChatDecoder(SSEDecoder):
                 key = self._last_key
         self._last_key = key
         arguments = function.get("arguments", function.get("input"))
-        self._emit(self._tools.fragment(key, call_id, name, arguments, choice=choice))
+        self._emit(self._tools.fragment(key, call_id, name, arguments, choice=choice, json=not custom))
 
     def _executed(self, tools: Any) -> None:
         """Groq's own tools: once when they begin, and again with their output."""
@@ -199,6 +204,24 @@ class OpenAIChatDecoder(SSEDecoder):
                 self._emit(self._provider_tools.whole(index, call_id, name, as_json(tool.get("arguments"))))
             if tool.get("output") is not None:
                 self._emit(self._provider_tools.result(index, call_id, name, tool["output"]))
+
+    def _audio(self, audio: Any, choice: int, message: Any) -> None:
+        """A piece of the spoken answer (streams are 16 bit PCM), or of its transcript: the answer's only text."""
+        if not isinstance(audio, dict):
+            self._raw(message)
+            return
+        self._audio_id = label(audio.get("id")) or self._audio_id
+        said, data = audio.get("transcript"), b""
+        try:
+            data = b64decode(text(audio.get("data") or ""), validate=True)
+        except ValueError:
+            said = None  # whoever cuts base64 elsewhere is not known here
+        if data:
+            self._emit(File("audio/pcm", data, _meta={"audio": self._audio_id}))
+        if said:
+            self._emit(TextDelta(text(said), 0, choice, _meta={"audio": self._audio_id}))
+        if not data and not said:
+            self._raw(message)
 
     def _annotation(self, annotation: dict[str, Any]) -> None:
         cited = annotation.get("url_citation")

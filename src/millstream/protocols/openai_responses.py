@@ -61,6 +61,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
     def _restart(self) -> None:
         super()._restart()
         self._with_deltas: set[int] = set()
+        self._annotated: set[int] = set()
         self._phases: dict[int, str] = {}  # of messages without text so far; to be sent back with their text
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
@@ -84,6 +85,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
                     self._emit(Safety("refusal", "refuse", note=text(obj["delta"])))
             case "response.output_text.annotation.added":
                 index = number(obj.get("output_index"))
+                self._annotated.add(index)
                 self._emit(Citations((citation(obj["annotation"]),), index))
             case "response.output_item.added":
                 self._item_added(obj["item"], number(obj.get("output_index")), message)
@@ -163,6 +165,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
                 self._emit(self._tools.fragment(index, call_id, name, None, json=kind == "function_call"))
             case "message" | "reasoning":
                 self._with_deltas.discard(index)
+                self._annotated.discard(index)
                 if item.get("phase"):
                     self._phases[index] = label(item["phase"])
             case _:
@@ -174,8 +177,8 @@ class OpenAIResponsesDecoder(SSEDecoder):
             case "function_call" | "custom_tool_call":
                 self._call_done(item, index, fresh)
             case "message":
-                for part in (item.get("content") or ()) if fresh else ():
-                    self._whole_part(part, index)
+                for part in item.get("content") or ():
+                    self._part(part, index, fresh)
             case "reasoning":
                 for part in (item.get("summary") or item.get("content") or ()) if fresh else ():
                     if part.get("text"):
@@ -211,13 +214,13 @@ class OpenAIResponsesDecoder(SSEDecoder):
         if call is not None:
             self._emit(call)
 
-    def _whole_part(self, part: dict[str, Any], index: int) -> None:
-        """A part of a message that came without deltas."""
-        if part.get("text"):
+    def _part(self, part: dict[str, Any], index: int, fresh: bool) -> None:
+        """What a part of a message says that no message before it has said; `fresh`: it came without deltas."""
+        if fresh and part.get("text"):
             self._emit(TextDelta(text(part["text"]), index))
-        if part.get("refusal"):
+        if fresh and part.get("refusal"):
             self._emit(Safety("refusal", "refuse", note=text(part["refusal"])))
-        if part.get("annotations"):
+        if part.get("annotations") and index not in self._annotated:
             self._emit(Citations(tuple(citation(raw) for raw in part["annotations"]), index))
 
     def _raw(self, message: Any) -> None:

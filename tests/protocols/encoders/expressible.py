@@ -79,6 +79,25 @@ def errors(events: list[ms.Event]) -> list[bool]:
     return [True for event in kind(events, ms.Error) if event.fatal]
 
 
+def ran(events: list[ms.Event], made_up: str, told: Callable[[Any], Any]) -> list[tuple]:
+    """The provider's own tools; an id that the encoder made up, or none at all, is told by whose it is."""
+    out: list[tuple] = []
+    ids: list[str] = []
+    for event in kind(events, ms.ProviderToolCall, ms.ProviderToolResult):
+        fact = told(event)
+        if fact is not None:
+            id = "" if event.id.startswith(made_up) else event.id
+            if isinstance(event, ms.ProviderToolCall):
+                ids.append(id)
+            out.append((event.type, id, len(ids) - 1 - ids[::-1].index(id) if id in ids else None, *fact))
+    return out
+
+
+def messages(events: list[ms.Event]) -> list[dict[str, Any]]:
+    """What `Raw` events hold, if that is an object of JSON."""
+    return [obj for event in kind(events, ms.Raw) if isinstance(obj := orjson.loads(event.data), dict)]
+
+
 def openai_chat(events: list[ms.Event]) -> dict[str, Any]:
     start, safety = events[0], kind(events, ms.Safety)
     said, cut = openai_reason(events), reason(events) in (R.INCOMPLETE, R.ERROR)
@@ -102,6 +121,9 @@ def openai_chat(events: list[ms.Event]) -> dict[str, Any]:
             (file.data and file.media_type, file.data or file.url, file.index)
             for file in kind(events, ms.File)
             if file.media_type.startswith("image/") or not file.media_type
+        ],
+        "spoken": [
+            (file.meta["audio"], file.data) for file in kind(events, ms.File) if file.data and "audio" in file.meta
         ],
         "usage": usage(events),
         "errors": errors(events),
@@ -143,11 +165,35 @@ def anthropic_messages(events: list[ms.Event]) -> dict[str, Any]:
         "content": content(events),
         "refusal": ended is not R.ERROR and stopped and (stopped[0].category or "refusal", note),
         "calls": calls(events, f"toolu_{start.id}_" if start.id else "toolu_"),
+        "ran": ran(events, f"srvtoolu_{start.id}" if start.id else "srvtoolu_", anthropic_tool),
+        "blocks": anthropic_blocks(messages(events)),
         "sources": [it for event in kind(events, ms.Citations) for it in event.citations if ended is not R.ERROR],
         "usage": ended is not R.ERROR and (usage(events) or (0, 0, None, None, None)),
         "errors": errors(events),
         "reason": said,
     }
+
+
+def anthropic_tool(event: ms.ProviderToolCall | ms.ProviderToolResult) -> tuple:
+    if isinstance(event, ms.ProviderToolCall):
+        return event.name, event.input or None if isinstance(event.input, dict | None) else {"input": event.input}
+    failed = {"type": f"{event.name}_tool_result_error", "error_code": event.error}
+    result = event.result if event.result is not None else failed if event.error is not None else []
+    return event.name, result, event.error is not None
+
+
+def anthropic_blocks(messages: list[dict[str, Any]]) -> list[Any]:
+    """Blocks of kinds that have no event, and their deltas."""
+    out, open = [], None
+    for message in messages:
+        block, delta = message.get("content_block"), message.get("delta")
+        if isinstance(block, dict) and message["type"] == "content_block_start":
+            known = block["type"] in ("server_tool_use", "mcp_tool_use") or block["type"].endswith("_tool_result")
+            open = None if known else message["index"]
+            out += [] if known else [block]
+        elif message.get("type") == "content_block_delta" and message["index"] == open:
+            out.append(delta)
+    return out
 
 
 def mcp_sse(events: list[ms.Event]) -> dict[str, Any]:
@@ -169,6 +215,8 @@ def openai_responses(events: list[ms.Event]) -> dict[str, Any]:
         "content": [part for part in content(events, logprobs=True) if part[1] != "signature"],
         "refusal": [event.note for event in kind(events, ms.Safety) if event.category == "refusal" and event.note],
         "calls": calls(events, f"call_{start.id.removeprefix('resp_')}_" if start.id else "call_"),
+        "ran": responses_tools(events),
+        "items": responses_items(messages(events)),
         "sources": [
             (it.url, it.title, it.start or 0, it.end or 0) if it.url else (it.source, it.title)
             for event in kind(events, ms.Citations)
@@ -179,6 +227,44 @@ def openai_responses(events: list[ms.Event]) -> dict[str, Any]:
         "errors": errors(events),
         "reason": responses_reason(found, kind(events, ms.ToolCall)),
     }
+
+
+OWN_TOOLS = ("web_search", "file_search", "code_interpreter", "mcp", "shell", "tool_search")
+
+
+def responses_tools(events: list[ms.Event]) -> list[tuple]:
+    """Its own tools, and any provider's web searches without what they found."""
+    shown = set()
+
+    def told(event: ms.ProviderToolCall | ms.ProviderToolResult) -> tuple | None:
+        item = (event._meta or {}).get("item", {})
+        own = item.get("type", "").startswith(OWN_TOOLS)
+        if isinstance(event, ms.ProviderToolResult):
+            return (event.name, event.result, event.error) if own or event.id in shown else None
+        if own:
+            shown.add(event.id)
+            return event.name, event.input or None
+        query = event.input.get("query") if isinstance(event.input, dict) else None
+        searched = event.name == "web_search" and isinstance(query, str)
+        return (event.name, {"type": "search", "query": query}) if searched else None
+
+    return ran(events, "web_search_", told)
+
+
+NO_TOOLS = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response")
+
+
+def responses_items(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Items that have no event, by all but their id: of other kinds, and of tools that the client runs."""
+    found = [message["item"] for message in messages if message.get("type") == "response.output_item.done"]
+    return [
+        {name: value for name, value in item.items() if name != "id"}
+        for item in found
+        if not item["type"].startswith(OWN_TOOLS)
+        or item["type"] in NO_TOOLS
+        or item.get("execution") == "client"
+        or (item["type"] == "shell_call" and not item.get("environment"))
+    ]
 
 
 def responses_reason(found: ms.Finish, calls: list[ms.ToolCall]) -> ms.FinishReason:

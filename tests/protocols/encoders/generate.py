@@ -20,6 +20,17 @@ def _small(value: dict[str, Any]) -> bool:
     return all(not isinstance(it, int) or abs(it) < 2**63 for it in value.values())
 
 
+RAW = [
+    ms.Raw(orjson.dumps(message).decode())
+    for message in (
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "compaction", "content": None}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "compaction_delta", "content": "x"}},
+        {"type": "content_block_start", "index": 2, "content_block": {"type": "server_tool_use", "id": "p"}},
+        {"type": "response.output_item.done", "item": {"type": "compaction", "encrypted_content": "x"}},
+        {"type": "response.output_item.done", "item": {"type": "web_search_call", "id": "p"}},
+    )
+]
+
 plain = st.one_of(
     st.builds(ms.TextDelta, text, st.integers(0, 2), choice),
     st.builds(ms.TextDelta, text),
@@ -35,7 +46,22 @@ plain = st.one_of(
     st.just(ms.File("image/png", url="https://x/y.png")),
     st.just(ms.File("", url="https://x/y")),
     st.just(ms.File("audio/wav", b"w")),
-    st.just(ms.ProviderToolCall("p", "web_search")),
+    st.builds(lambda: ms.File("audio/pcm", b"pcm", _meta={"audio": "a1"})),
+    st.builds(lambda: ms.TextDelta("said", _meta={"audio": "a1"})),
+    st.builds(
+        ms.ProviderToolCall,
+        st.sampled_from(["", "p", "q"]),
+        st.sampled_from(["web_search", "code"]),
+        st.none() | st.just({"query": "x"}) | st.just({"code": 1}) | text,
+    ),
+    st.builds(
+        ms.ProviderToolResult,
+        st.sampled_from(["", "p", "q"]),
+        st.sampled_from(["web_search", "code"]),
+        st.none() | st.just([{"url": "u"}]) | text,
+        st.none() | text,
+    ),
+    st.sampled_from(RAW),
     st.just(ms.Data({"x": 1})),
     st.just(ms.Handoff("b")),
     st.just(ms.ObjectDelta(("a",), "set", 1)),

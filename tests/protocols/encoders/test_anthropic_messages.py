@@ -7,7 +7,7 @@ import json
 import pytest
 
 import millstream as ms
-from protocols.decoding import calls_of, decode
+from protocols.decoding import calls_of, decode, sse
 from protocols.encoders.expressible import encode
 
 START = ms.Start("m", "r1")
@@ -227,6 +227,62 @@ def test_an_answer_that_broke_off_has_no_end_but_its_usage() -> None:
 def test_an_error_ends_the_wire_and_says_no_more_than_its_message(error, kind) -> None:
     *_, last = messages(START, ms.Error(error), ms.Usage(1, 2, 3), ms.Finish(ms.FinishReason.ERROR), ms.TextDelta("x"))
     assert last == {"type": "error", "error": {"type": kind, "message": "no"}}
+
+
+def test_tools_of_this_provider_come_back_as_they_were() -> None:
+    """Heads of blocks and `caller` too, which the next request needs."""
+    blocks = [
+        {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}, "caller": {"type": "direct"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s1", "content": [{"type": "web_search_result", "url": "u"}]},
+        {"type": "mcp_tool_use", "id": "m1", "name": "f", "server_name": "srv", "input": {}},
+        {"type": "mcp_tool_result", "tool_use_id": "m1", "is_error": True, "content": [{"type": "text", "text": "no"}]},
+        {"type": "web_fetch_tool_result", "tool_use_id": "s2",
+         "content": {"type": "web_fetch_tool_result_error", "error_code": "unavailable"}},
+        {"type": "compaction", "content": None},
+        {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}},
+    ]  # fmt: skip
+    body = sse({"type": "message_start", "message": {"id": "m", "model": "m"}})
+    for index, block in enumerate(blocks):
+        body += sse({"type": "content_block_start", "index": index + 3, "content_block": block})
+        if block["type"].endswith("tool_use"):
+            delta = {"type": "input_json_delta", "partial_json": '{"q":1}'}
+            body += sse({"type": "content_block_delta", "index": index + 3, "delta": delta})
+        if block["type"] == "compaction":
+            delta = {"type": "compaction_delta", "content": "so far"}
+            body += sse({"type": "content_block_delta", "index": index + 3, "delta": delta})
+        body += sse({"type": "content_block_stop", "index": index + 3})
+    body += sse({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"})
+    said = messages(*decode("anthropic-messages", body))
+    assert [m["content_block"] for m in said if m["type"] == "content_block_start"] == blocks
+    assert [m["index"] for m in said if m["type"] == "content_block_stop"] == [*range(len(blocks))]
+    deltas = [(m["index"], m["delta"]) for m in said if m["type"] == "content_block_delta"]
+    assert [(index, [*delta.values()][1]) for index, delta in deltas] == [(0, '{"q":1}'), (2, '{"q":1}'), (5, "so far")]
+
+
+def test_tools_of_another_provider_are_server_tools() -> None:
+    events = [
+        ms.ProviderToolCall("", "code", "1+1"), ms.ProviderToolResult("", "code", "2"),
+        ms.ProviderToolCall("x", "code"), ms.ProviderToolResult("x", "code", error="FAILED"),
+    ]  # fmt: skip
+    blocks = [m["content_block"] for m in messages(START, *events, STOP) if m["type"] == "content_block_start"]
+    made_up = blocks[0]["id"]
+    assert made_up.startswith("srvtoolu_")
+    assert blocks == [
+        {"type": "server_tool_use", "id": made_up, "name": "code", "input": {}},
+        {"type": "code_tool_result", "tool_use_id": made_up, "content": "2"},
+        {"type": "server_tool_use", "id": "x", "name": "code", "input": {}},
+        {"type": "code_tool_result", "tool_use_id": "x",
+         "content": {"type": "code_tool_result_error", "error_code": "FAILED"}},
+    ]  # fmt: skip
+
+
+def test_a_providers_tool_waits_for_the_end_of_a_call_of_the_client() -> None:
+    events = [
+        ms.ToolCallDelta("a", "f", "{"), ms.ProviderToolCall("p", "search"), ms.ProviderToolResult("p", "search", 1),
+        ms.ToolCall("a", "f", b"{}", {}),
+    ]  # fmt: skip
+    blocks = [m["content_block"]["type"] for m in messages(START, *events, STOP) if m["type"] == "content_block_start"]
+    assert blocks == ["tool_use", "server_tool_use", "search_tool_result"]
 
 
 def test_an_end_by_error_without_an_error_is_an_error() -> None:

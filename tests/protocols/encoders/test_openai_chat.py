@@ -129,6 +129,29 @@ def test_logprobs_of_other_wires_get_the_form_of_this_one() -> None:
     ]  # fmt: skip
 
 
+def test_the_spoken_answer_is_audio_again() -> None:
+    said = [ms.TextDelta("Hi", _meta={"audio": "a1"}), ms.File("audio/pcm", b"pcm", _meta={"audio": "a1"})]
+    assert [delta for _, delta in deltas(*said)] == [
+        {"audio": {"id": "a1", "transcript": "Hi"}}, {"audio": {"id": "a1", "data": "cGNt"}},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("event", [ms.ProviderToolCall("a", "search"), ms.ProviderToolResult("a", "search", 1)])
+def test_tools_that_the_provider_runs_have_no_place(event) -> None:
+    assert deltas(event) == []
+
+
+def test_the_input_of_a_custom_tool_is_text() -> None:
+    whole = ms.ToolCall("a", "sh", b"l\ns", "l\ns", _meta={"custom": True})
+    pieces = [ms.ToolCallDelta("a", "sh", "l", _meta={"custom": True}), ms.ToolCallDelta("a", "sh", "\ns")]
+    assert tool_calls(*pieces, whole) == [
+        {"index": 0, "id": "a", "type": "custom", "custom": {"name": "sh", "input": "l"}},
+        {"index": 0, "custom": {"input": "\ns"}},
+    ]
+    for events in ([*pieces, whole], [whole], [ms.ToolCall("a", "sh", b"l\ns", "l\ns")]):
+        assert calls_of(decode("openai-chat", encode("openai-chat", [START, *events, TOOLS]))) == [whole]
+
+
 def test_images_are_written_and_other_files_are_not() -> None:
     files = [
         ms.File("image/png", b"png", index=1),
@@ -294,8 +317,6 @@ def test_the_total_of_a_run_wins_over_the_usage_of_a_step() -> None:
 UNSPEAKABLE = [
     ms.Raw("{}"),
     ms.File("audio/wav", b"x"),
-    ms.ProviderToolCall("a", "web_search"),
-    ms.ProviderToolResult("a", "web_search", 1),
     ms.Data(1),
     ms.Handoff("b"),
     ms.ObjectDelta((), "set", 1),

@@ -113,11 +113,43 @@ def test_a_call_waits_for_its_name() -> None:
 
 
 def test_free_text_is_a_custom_tool_call() -> None:
-    whole = ms.ToolCall("a", "shell", b"ls", "ls")
-    for events, options in [([whole], {}), ([ms.ToolCallDelta("a", "shell", "l"), whole], {"custom_tools": ["shell"]})]:
-        body = encode("openai-responses", [START, *events, STOP], **options)
+    whole = ms.ToolCall("a", "shell", b"ls", "ls", _meta={"custom": True})
+    first = ms.ToolCallDelta("a", "shell", "l", _meta={"custom": True})
+    for events in ([whole], [first, whole], [ms.ToolCall("a", "shell", b"ls", "ls")]):
+        body = encode("openai-responses", [START, *events, STOP])
         assert calls_of(decode("openai-responses", body)) == [whole]
     assert final(START, whole, STOP)["output"][0]["input"] == "ls"
+
+
+def test_a_tool_of_the_provider_goes_on_until_its_result_or_the_next_item() -> None:
+    item = {"id": "ci_1", "type": "code_interpreter_call", "status": "completed", "container_id": "c"}
+    asked = ms.ProviderToolCall("ci_1", "code_interpreter", "1+1", _meta={"item": item})
+    for events, outputs in [([asked], None), ([asked, ms.ProviderToolResult("ci_1", "code_interpreter", [2])], [2])]:
+        said = messages(START, *events, ms.TextDelta("x"), STOP)
+        kinds = [m["type"].removeprefix("response.") for m in said]
+        assert kinds[2:5] == ["output_item.added", "output_item.done", "output_item.added"]
+        assert [said[n]["item"]["status"] for n in (2, 3)] == ["in_progress", "completed"]
+        assert said[3]["item"].get("outputs") == outputs
+        assert final(START, *events, ms.TextDelta("x"), STOP)["output"][0] == said[3]["item"]
+
+
+def test_a_web_search_is_one_whoever_searched_and_other_tools_are_not_told() -> None:
+    found = [
+        ms.ProviderToolCall("s", "web_search", {"query": "q"}), ms.ProviderToolResult("s", "web_search", [1]),
+        ms.ProviderToolCall("c", "code_execution", {"code": "1"}), ms.ProviderToolResult("c", "code_execution", 1),
+    ]  # fmt: skip
+    (item,) = final(START, *found, STOP)["output"]
+    assert item == {"id": "s", "type": "web_search_call", "status": "completed",
+                    "action": {"type": "search", "query": "q"}}  # fmt: skip
+
+
+def test_items_that_no_event_names_are_passed_on_and_those_of_events_are_not_told_twice() -> None:
+    done = {"type": "response.output_item.done", "output_index": 7}
+    for item, n in [({"type": "compaction", "id": "cmp_1", "encrypted_content": "x"}, 1),
+                    ({"type": "web_search_call", "id": "ws_1", "action": {}}, 0),
+                    ({"type": "message", "id": "m_1", "content": []}, 0)]:  # fmt: skip
+        raw = ms.Raw(orjson.dumps({**done, "item": item}).decode())
+        assert final(START, raw, STOP)["output"] == [item] * n
 
 
 def test_calls_that_the_server_ran_are_not_shown() -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import millstream as ms
 from conftest import shared_dir
+from protocols.captures import corpus
 from protocols.decoding import check_lifecycle, decode, pieces, wire
 from protocols.encoders.expressible import EXPRESSIBLE, encode, expressible
 from protocols.encoders.generate import event_streams
-from protocols.test_corpus import corpus
 
 NAMES = sorted({*ms.encoder_names()} & {*ms.decoder_names()})
 SMALL = 20_000  # larger bodies are not decoded byte by byte

@@ -13,9 +13,9 @@ import pytest
 import millstream as ms
 from conftest import shared_dir
 from millstream.server import EventStreamResponse
+from protocols.captures import corpus
 from protocols.decoding import decode, text_of
 from protocols.encoders.expressible import encode
-from protocols.test_corpus import corpus
 from server.serving import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

@@ -15,9 +15,9 @@ import pytest
 
 import millstream as ms
 from millstream.protocols._eventstream import EventStreamParser
+from protocols.captures import INDEX, corpus
 from protocols.decoding import decode
 from protocols.requests.oracles import ORACLES
-from protocols.test_corpus import INDEX, corpus
 
 OPAQUE = re.compile(
     r'"(?:signature|thoughtSignature|thought_signature|encrypted_content|redactedContent|encrypted_index)"'

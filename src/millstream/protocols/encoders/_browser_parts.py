@@ -1,8 +1,7 @@
-"""What a browser may be shown: addresses that it may open, errors without the words of others.
+"""Sources and files as a browser may be shown them.
 
-A provider's words can name accounts, quotas, hosts and parts of a key, and a tool's words can hold whatever it read: by
-default a browser gets a sentence of our own for the kind of error. A model can write any address into its sources: one
-that is not http(s) would run as a script where a page makes it a link, so it never stands where a page looks for one.
+A model can write any address into its sources: one that is not http(s) would run as a script where a page makes it a
+link, so it never stands where a page looks for one.
 """
 
 from __future__ import annotations
@@ -13,27 +12,10 @@ from typing import Any
 
 from millstream.events import Citation, File
 
-__all__ = ["TOOL_FAILED", "error_text", "file_part", "source_part"]
-
-TOOL_FAILED = "The tool failed."
-ANY_ERROR = "An error occurred."
-ERRORS = {
-    "connection": "The connection to the model broke off.",
-    "incomplete": "The answer broke off before its end.",
-    "invalid_request": "The model cannot serve this request.",
-    "overloaded": "The model has no capacity at the moment.",
-    "rate_limited": "Too many requests at the moment.",
-    "timeout": "The model did not answer in time.",
-}
-"""Sentences by `StreamError.kind`."""
+__all__ = ["file_part", "source_part"]
 
 _web = re.compile(r"https?://", re.IGNORECASE)
 _media_type = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?[\w.+-]+=[\w.+-]+)*", re.ASCII)
-
-
-def error_text(kind: str) -> str:
-    """Return our own sentence for an error of this kind."""
-    return ERRORS.get(kind, ANY_ERROR)
 
 
 def source_part(citation: Citation, id: str, block: int) -> dict[str, Any]:

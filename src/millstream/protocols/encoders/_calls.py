@@ -24,9 +24,10 @@ class ClientCall:
         begun: id and name are out. Clients want both at once, so nothing of a call is out before its name is known.
         over: nothing more of it will come.
         may_end: the client may take it as complete, or can see by itself that it is not.
+        custom: its input is free text, as decoders tell by `meta["custom"]`.
     """
 
-    __slots__ = ("begun", "choice", "id", "made_up", "may_end", "name", "number", "over", "sent", "waiting")
+    __slots__ = ("begun", "choice", "custom", "id", "made_up", "may_end", "name", "number", "over", "sent", "waiting")
 
     def __init__(self, number: int, choice: int, made_up: str) -> None:
         self.number = number
@@ -34,7 +35,7 @@ class ClientCall:
         self.made_up = made_up
         self.id = ""
         self.name = ""
-        self.begun = self.over = self.may_end = False
+        self.begun = self.over = self.may_end = self.custom = False
         self.sent: list[str] = []
         self.waiting = ""
 
@@ -53,7 +54,7 @@ class ClientCall:
         """
         text = call.input.decode("utf-8", "surrogatepass")
         sent = "".join(self.sent)
-        if not text and not sent and call.validity is Validity.VALID:
+        if not text and not sent and call.validity is Validity.VALID and not self.custom:
             return "{}"
         return text.removeprefix(sent) if text.startswith(sent) else ""
 
@@ -83,6 +84,7 @@ class ClientCalls:
         if not call.begun:
             call.id = event.id or call.id or call.made_up
             call.name = event.name or call.name
+            call.custom = call.custom or bool(event._meta and event._meta.get("custom")) or _is_free_text(event)
         return call
 
     def done(self, event: ToolCall) -> None:
@@ -116,6 +118,12 @@ class ClientCalls:
         if reason is FinishReason.INCOMPLETE or self._under_way or self._cut_unseen:
             return True
         return self._cut and reason is not FinishReason.LENGTH
+
+
+def _is_free_text(event: ToolCallDelta | ToolCall) -> bool:
+    """JSON is never equal to its own text."""
+    text = event.arguments if isinstance(event, ToolCall) else None
+    return isinstance(text, str) and text.encode("utf-8", "surrogatepass") == event.input  # type: ignore[union-attr]
 
 
 def _is_json(data: bytes) -> bool:

@@ -49,6 +49,7 @@ class Output:
         self._block: int | None = None
         self._words: list[str] = []
         self._form = b"", b""  # of a delta of the part under way
+        self._tool: tuple[dict[str, Any], int, str, str] | None = None  # as `add_tool` has it, with its position
         self._early: list[dict[str, Any]] = []  # annotations of a part that has no words yet
 
     def say(self, kind: str, **fields: Any) -> bytes:
@@ -73,17 +74,45 @@ class Output:
         self._ids.add(unused)
         return unused
 
-    def add(self, prefix: str, id: str = "", **item: Any) -> tuple[dict[str, Any], int, bytes]:
+    def add(self, prefix: str, item: dict[str, Any]) -> tuple[dict[str, Any], int, bytes]:
         """End the item under way and begin one that is not of words.
 
-        Args: prefix: of the id that is made if `id` is "".
-        Returns: the item, its position, what to send.
+        Args: prefix: of the id that is made if the item has none.
+        Returns: the item with its id, its position, what to send.
         """
         out = self.end_item()
         position = len(self.items)
-        made = {"id": self.unused(id or "_".join(filter(None, (prefix, self._suffix, str(position))))), **item}
+        id = item.get("id") or "_".join(filter(None, (prefix, self._suffix, str(position))))
+        made = item | {"id": self.unused(id)}
         self.items.append(made)
         return made, position, out + self.say("response.output_item.added", output_index=position, item=made)
+
+    def add_whole(self, prefix: str, item: dict[str, Any]) -> bytes:
+        """Add an item of which everything is known."""
+        made, position, out = self.add(prefix, item)
+        return out + self.done(made, position)
+
+    def add_tool(self, prefix: str, item: dict[str, Any], call_id: str, given: str) -> bytes:
+        """Add the item of a tool that the provider runs. It goes on until its result, or another item, comes.
+
+        `given`: the member for the result, "" if it has none.
+        """
+        going_on = item | ({"status": "in_progress"} if "status" in item else {})
+        made, position, out = self.add(prefix, going_on)
+        made |= {key: value for key, value in item.items() if key == "status"}
+        self._tool = made, position, call_id, given
+        return out
+
+    def end_tool(self, call_id: str | None = None, result: Any = None, error: str | None = None) -> bytes:
+        """End the tool under way, if it is that of this call (None: of any), with what it gave back."""
+        if self._tool is None or call_id not in (None, self._tool[2]):
+            return b""
+        (item, position, _, given), self._tool = self._tool, None
+        if given and result is not None:
+            item[given] = result
+        if error is not None:
+            item["error"] = error
+        return self.done(item, position)
 
     def done(self, item: dict[str, Any], position: int) -> bytes:
         """Say that an item is as it stays."""
@@ -93,10 +122,11 @@ class Output:
         """Make the message or reasoning item of this block (None: of any) the one under way. `more`: of a new one."""
         if self.item is not None and self.item["type"] == kind and block in (None, self._block):
             return b""
+        new = {"type": kind, "status": "in_progress"}
         if kind == "message":
-            added = self.add("msg", id, type=kind, status="in_progress", role="assistant", content=[], **more)
+            added = self.add("msg", {"id": id, **new, "role": "assistant", "content": [], **more})
         else:
-            added = self.add("rs", id, type=kind, status="in_progress", summary=[], **more)
+            added = self.add("rs", {"id": id, **new, "summary": [], **more})
         self.item, self._position, out = added
         self._block = block
         return out
@@ -154,7 +184,7 @@ class Output:
     def end_item(self, status: str = "completed") -> bytes:
         """End the item under way, if there is one."""
         if self.item is None:
-            return b""
+            return self.end_tool()
         out = self._end_part()
         item, self.item = self.item, None
         item["status"] = status

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 from msgspec import to_builtins
 from orjson import JSONEncodeError, dumps
 
-from millstream.errors import EncodeError, UsageError
+from millstream.errors import EncodeError, StreamError, UsageError
 from millstream.events import Event, Start
-from millstream.protocols._base import Encoder
+from millstream.protocols._encoder import Encoder
+from millstream.protocols.encoders._faults import error_text
 
 __all__ = ["SSEEncoder", "json_data", "json_text", "sse_comment", "sse_message"]
 
@@ -111,8 +112,11 @@ class SSEEncoder(Encoder):
     _writers: ClassVar[dict[type, Callable[[Any, Any], bytes]]]
     """Kind of event -> function of the encoder and the event."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, expose_errors: bool = True) -> None:
+        self._expose = expose_errors
         self._begun = False
+        self._unsent: bytes | None = None
+        """What stands before everything else, if the event that it was made for could not be written."""
         self._live = False
         """Begun and not ended. A writer sets it to False when it has written the wire's own end, or an error."""
         self._closed = False
@@ -132,19 +136,29 @@ class SSEEncoder(Encoder):
     def _first_or_late(self, event: Event) -> bytes:
         if self._closed:
             raise UsageError("this encoder is closed; make a new one for each response")
-        if self._begun:
+        if not self._begun:
+            self._unsent = self._begin(event if isinstance(event, Start) else Start())
+            self._begun = True
+        elif self._unsent is None:
             return b""
-        head = self._begin(event if isinstance(event, Start) else Start())
-        self._begun = self._live = True
-        return head if isinstance(event, Start) else head + self.encode(event)
+        self._live = True
+        try:
+            out = b"" if isinstance(event, Start) else SSEEncoder.encode(self, event)
+        except EncodeError:
+            self._live = False
+            raise
+        head, self._unsent = self._unsent, None
+        return head + out
 
     def close(self) -> bytes:
         """Return the wire's terminator; b"" if it has none, or if the answer did not end well. Again: b""."""
         if self._closed:
             return b""
+        head, self._unsent = self._unsent, None
+        self._live = self._live or head is not None
         tail = self._end()
         self._closed, self._live = True, False
-        return tail
+        return (head or b"") + tail
 
     @abstractmethod
     def _begin(self, start: Start) -> bytes:
@@ -152,3 +166,7 @@ class SSEEncoder(Encoder):
 
     def _end(self) -> bytes:
         return b""
+
+    def _words(self, error: StreamError) -> str:
+        """What the client is told of an error."""
+        return error.message if self._expose else error_text(type(error).kind)

@@ -3,12 +3,14 @@
 One content block is open at a time, numbered in order. A tool call keeps its block open until it is known to be
 complete (`ToolCall`): to end a block is to confirm the call, and a broken connection must confirm nothing. What comes
 for other blocks in between waits, which only concerns interleaved parallel calls and text after an unfinished call.
+Tools that another provider ran become `server_tool_use` and `<name>_tool_result`.
 
 Not expressible, gives b"": all choices but the first, ToolResult and the calls that it answers (see `_calls.py`),
-ProviderToolCall, ProviderToolResult, StepFinish, File, ObjectDelta, Handoff, Data, Raw, warnings (`Error` that is not
-fatal), verdicts that did not stop the answer.
-Not expressible, left out: the numbers of blocks as they came; `meta` but for `raw` of a citation of this wire; Safety
-`score`; all verdicts but the first; the pieces in which a refusal came; usage after an error, which ends the wire.
+StepFinish, File, ObjectDelta, Handoff, Data, Raw but for blocks of this wire that no event names, warnings (`Error`
+that is not fatal), verdicts that did not stop the answer.
+Not expressible, left out: the numbers of blocks as they came; `meta` but for `raw` of a citation and `block` of a
+provider's tool, of this wire; Safety `score`; all verdicts but the first; the pieces in which a refusal came; what
+another provider's tool failed with, where it has a result too; usage after an error, which ends the wire.
 Refusals and blocks become `stop_details`, and a stop becomes a "refusal". A wire without usage says that it was 0. An
 answer that was cut off (`FinishReason.INCOMPLETE`, or a call cut off by anything but the length limit) ends without
 `message_stop`.
@@ -19,14 +21,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from millstream.errors import ProviderError, RateLimited, StreamError
+from orjson import JSONDecodeError, loads
+
+from millstream.errors import StreamError
 from millstream.events import (
-    Citation,
     Citations,
     Error,
     Event,
     Finish,
     FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
     ReasoningDelta,
     Safety,
     Start,
@@ -38,10 +44,17 @@ from millstream.events import (
     Usage,
 )
 from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
+from millstream.protocols.encoders._anthropic_values import (
+    TYPED_BLOCKS,
+    call_block,
+    citations,
+    counts,
+    error_name,
+    result_block,
+)
 from millstream.protocols.encoders._calls import ClientCall, ClientCalls
-from millstream.protocols.encoders._faults import error_type
+from millstream.protocols.encoders._faults import TOOL_FAILED
 from millstream.protocols.encoders._sse import SSEEncoder, json_data, json_text
-from millstream.protocols.encoders._usage import inclusive
 
 __all__ = ["AnthropicMessagesEncoder"]
 
@@ -53,49 +66,33 @@ WORDS = {
 }
 """The words of this wire; "end_turn" for whatever has none."""
 
-CITATIONS = {
-    "char_location",
-    "content_block_location",
-    "page_location",
-    "search_result_location",
-    "web_search_result_location",
-}
-OWN_ERRORS = {
-    "api_error",
-    "authentication_error",
-    "billing_error",
-    "invalid_request_error",
-    "not_found_error",
-    "overloaded_error",
-    "permission_error",
-    "rate_limit_error",
-    "request_too_large",
-    "timeout_error",
-}
-
 
 class AnthropicMessagesEncoder(SSEEncoder):
     """message_start, blocks of text, thinking and tool_use, message_delta with reason and usage, message_stop.
 
-    Args: model, id: what to say instead of what `Start` says.
+    Args:
+        model, id: what to say instead of what `Start` says.
+        expose_errors: send the messages of errors, instead of a sentence for their kind.
     """
 
     name = "anthropic-messages"
 
-    def __init__(self, *, model: str | None = None, id: str | None = None) -> None:
-        super().__init__()
+    def __init__(self, *, model: str | None = None, id: str | None = None, expose_errors: bool = True) -> None:
+        super().__init__(expose_errors=expose_errors)
         self._model = model
         self._id = id
         self._n = 0
         """Blocks begun so far."""
         self._open: Any = None
-        """What the open block holds: ("text", index), ("thinking", index), a ClientCall, or None."""
+        """What the open block holds: ("text", index), ("thinking", index), ("raw", index), a ClientCall, or None."""
         self._delta_head = b""
         """What comes before the text in a delta of the open block."""
         self._signed = False
         self._waiting: list[Event] = []
         self._calls = ClientCalls()
         self._call_prefix = ""
+        self._ran = ""
+        """The provider's last call, which a result without an id belongs to."""
         self._cited: list[bytes] = []
         """Sources that came while no text block was open."""
         self._refusal: dict[str, str] | None = None
@@ -105,6 +102,7 @@ class AnthropicMessagesEncoder(SSEEncoder):
         id = start.id if self._id is None else self._id
         model = start.model if self._model is None else self._model
         self._call_prefix = f"toolu_{id}_" if id else "toolu_"
+        self._ran = f"srv{self._call_prefix}"
         message: dict[str, Any] = {
             "id": id,
             "type": "message",
@@ -119,9 +117,9 @@ class AnthropicMessagesEncoder(SSEEncoder):
 
     # --- blocks --------------------------------------------------------------------------------------------------
 
-    def _block(self, holds: Any, kind: str, **content: Any) -> bytes:
-        """End the open block and begin one."""
-        start = _event("content_block_start", index=self._n, content_block={"type": kind, **content})
+    def _block(self, holds: Any, block: dict[str, Any]) -> bytes:
+        """End the open block and begin one. Raises: EncodeError: nothing has changed."""
+        start = _event("content_block_start", index=self._n, content_block=block)
         out = self._stop() + start
         self._open, self._signed = holds, False
         self._delta_head = (
@@ -129,6 +127,11 @@ class AnthropicMessagesEncoder(SSEEncoder):
         )
         self._n += 1
         return out
+
+    def _whole_block(self, block: dict[str, Any], input: bytes | None = None) -> bytes:
+        """Write a block and its end; `input`: of a tool, as JSON text in a JSON object."""
+        out = self._block(("whole",), block)
+        return out + (b"" if input is None else self._delta(b"input_json", input)) + self._stop()
 
     def _stop(self) -> bytes:
         """End the open block, if there is one; not that of a call that was cut off, if this would confirm the call."""
@@ -177,7 +180,7 @@ class AnthropicMessagesEncoder(SSEEncoder):
         return self._text_block(event.index) + self._text(event)
 
     def _text_block(self, index: int) -> bytes:
-        out = [self._block(("text", index), "text", text="")]
+        out = [self._block(("text", index), {"type": "text", "text": ""})]
         out += [self._delta(b"citations", cited) for cited in self._cited]
         self._cited = []
         return b"".join(out)
@@ -190,20 +193,18 @@ class AnthropicMessagesEncoder(SSEEncoder):
         out = b""
         if event.text or event.signature:
             if self._open != ("thinking", event.index) or (event.text and self._signed):
-                out += self._block(("thinking", event.index), "thinking", thinking="", signature="")
+                out += self._block(("thinking", event.index), {"type": "thinking", "thinking": "", "signature": ""})
             if event.text:
                 out += self._delta(b"thinking", text)
             if event.signature:
                 out += self._delta(b"signature", signature)
                 self._signed = True
         if event.encrypted:
-            out += self._block(("redacted", event.index), "redacted_thinking", data=event.encrypted) + self._stop()
+            out += self._whole_block({"type": "redacted_thinking", "data": event.encrypted})
         return out
 
     def _citations(self, event: Citations) -> bytes:
-        raw = (event._meta or {}).get("raw")
-        own = isinstance(raw, dict) and raw.get("type") in CITATIONS and len(event.citations) == 1
-        cited = [json_text({"citation": raw if own else _citation(source)}) for source in event.citations]
+        cited = [json_text({"citation": one}) for one in citations(event)]
         if self._open == ("text", event.index):
             return b"".join([self._delta(b"citations", one) for one in cited])
         self._cited += cited
@@ -245,12 +246,45 @@ class AnthropicMessagesEncoder(SSEEncoder):
         value = json_text({"partial_json": arguments})
         out = b""
         if not call.begun:
-            out = self._block(call, "tool_use", id=call.id, name=call.name, input={})
+            out = self._block(call, {"type": "tool_use", "id": call.id, "name": call.name, "input": {}})
             call.begun = True
         if arguments:
             out += self._delta(b"input_json", value)
             call.sent.append(arguments)
         return out
+
+    def _provider_call(self, event: ProviderToolCall) -> bytes:
+        if self._must_wait(event):
+            return b""
+        input = event.input if isinstance(event.input, dict) or event.input is None else {"input": event.input}
+        whole = None if input is None else json_text({"partial_json": json_text(input).decode()})
+        id = event.id or f"srv{self._call_prefix}{self._n}"
+        out = self._whole_block(call_block(event, id), whole)
+        self._ran = id
+        return out
+
+    def _provider_result(self, event: ProviderToolResult) -> bytes:
+        if self._must_wait(event):
+            return b""
+        error = event.error if self._expose or event.error is None else TOOL_FAILED
+        return self._whole_block(result_block(event, event.id or self._ran, error))
+
+    def _raw(self, event: Raw) -> bytes:
+        """A block of a kind that no event names: told with its own deltas, under our number."""
+        if '"content_block_' not in event.data or self._must_wait(event):
+            return b""
+        try:
+            raw = loads(event.data)
+        except JSONDecodeError:
+            return b""
+        match raw:
+            case {"type": "content_block_start", "index": int(index), "content_block": {"type": str(kind)} as block}:
+                if kind not in TYPED_BLOCKS and not kind.endswith("_tool_result"):
+                    return self._block(("raw", index), block)
+            case {"type": "content_block_delta", "index": int(index), "delta": dict(delta)}:
+                if self._open == ("raw", index):
+                    return _event("content_block_delta", index=self._n - 1, delta=delta)
+        return b""
 
     def _safety(self, event: Safety) -> bytes:
         if event.choice == 0 and event.action in ("refuse", "block"):
@@ -267,7 +301,7 @@ class AnthropicMessagesEncoder(SSEEncoder):
     def _error(self, event: Error) -> bytes:
         if not event.fatal:
             return b""
-        out = _event("error", error={"type": _error_type(event.error), "message": event.error.message})
+        out = _event("error", error={"type": error_name(event.error), "message": self._words(event.error)})
         out = self._catch_up_all() + out
         self._live = False
         return out
@@ -286,8 +320,8 @@ class AnthropicMessagesEncoder(SSEEncoder):
         if not cut_off:
             out.append(self._stop())
         if not cut_off or usage is not None or self._refusal is not None:
-            counts = {"output_tokens": 0} if usage is None else _usage(usage)
-            out.append(_event("message_delta", delta=delta, usage=counts))
+            told = {"output_tokens": 0} if usage is None else counts(usage)
+            out.append(_event("message_delta", delta=delta, usage=told))
         if not cut_off:
             out.append(_event("message_stop"))
         self._live = False
@@ -304,6 +338,9 @@ class AnthropicMessagesEncoder(SSEEncoder):
         Citations: _citations,
         Error: _error,
         Finish: _finish,
+        ProviderToolCall: _provider_call,
+        ProviderToolResult: _provider_result,
+        Raw: _raw,
         ReasoningDelta: _reasoning,
         Safety: _safety,
         StepStart: _step_start,
@@ -317,40 +354,3 @@ class AnthropicMessagesEncoder(SSEEncoder):
 
 def _event(kind: str, **fields: Any) -> bytes:
     return json_data({"type": kind, **fields}, kind)
-
-
-def _citation(source: Citation) -> dict[str, Any]:
-    cited: dict[str, Any]
-    if source.url:
-        cited = {"type": "web_search_result_location", "url": source.url, "title": source.title}
-        cited |= {"encrypted_index": "", "source": source.source}
-    else:
-        cited = {"type": "char_location", "document_index": 0, "document_title": source.title}
-        cited |= {"file_id": source.source or None}
-    return cited | {"cited_text": source.text, "start_char_index": source.start, "end_char_index": source.end}
-
-
-def _error_type(error: StreamError) -> str:
-    if isinstance(error, ProviderError) and error.code in OWN_ERRORS:
-        return error.code
-    if isinstance(error, RateLimited) and not error.retryable:
-        return "billing_error"
-    return error_type(error, "api_error")
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    """Return the provider's own object if it is of this wire and still says the same."""
-    raw = usage.raw or {}
-    own = raw.get("output_tokens") is not None and not raw.keys() & {"total_tokens", "input_tokens_details"}
-    if own and (raw.get("input_tokens"), raw["output_tokens"]) == (usage.input_tokens, usage.output_tokens):
-        return raw
-    counts = inclusive(usage)
-    out: dict[str, Any] = {
-        "input_tokens": counts.input - (counts.cache_read or 0) - (counts.cache_write or 0),
-        "output_tokens": counts.output,
-        "cache_read_input_tokens": counts.cache_read,
-        "cache_creation_input_tokens": counts.cache_write,
-    }
-    if counts.reasoning is not None:
-        out["output_tokens_details"] = {"thinking_tokens": counts.reasoning}
-    return {key: value for key, value in out.items() if value is not None}

@@ -34,12 +34,19 @@ class MCPEncoder(SSEEncoder):
     Args:
         request_id: of the `tools/call` request that the events answer; None: JSON-RPC messages are only passed on.
         progress_token: what the request has in `_meta.progressToken`; None: no progress is told.
+        expose_errors: send the messages of errors, instead of a sentence for their kind.
     """
 
     name = "mcp-sse"
 
-    def __init__(self, *, request_id: int | str | None = None, progress_token: int | str | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        request_id: int | str | None = None,
+        progress_token: int | str | None = None,
+        expose_errors: bool = True,
+    ) -> None:
+        super().__init__(expose_errors=expose_errors)
         self._request_id = request_id
         self._progress_token = progress_token
         self._progress = 0
@@ -113,7 +120,7 @@ class MCPEncoder(SSEEncoder):
         code = INVALID_REQUEST if isinstance(error, InvalidRequest) else INTERNAL_ERROR
         if isinstance(error, ProviderError) and error.code.lstrip("-").isdecimal():
             code = int(error.code)
-        out = self._say(id=self._request_id, error={"code": code, "message": error.message})
+        out = self._say(id=self._request_id, error={"code": code, "message": self._words(error)})
         self._live = False
         return out
 

@@ -5,11 +5,11 @@ it: `reasoning_content` (DeepSeek), `reasoning_details` for signatures and encry
 `content_filter_results` for verdicts of filters (Azure), `images` (OpenRouter). Log probabilities get OpenAI's form.
 
 Not expressible, gives b"": ToolResult and the calls that it answers (see `_calls.py`), ProviderToolCall,
-ProviderToolResult, StepStart, StepFinish, files that are no images, ObjectDelta, Handoff, Data, Raw, warnings (`Error`
-that is not fatal), verdicts that let the answer pass.
+ProviderToolResult, StepStart, StepFinish, files that are neither images nor the spoken answer of this wire,
+ObjectDelta, Handoff, Data, Raw, warnings (`Error` that is not fatal), verdicts that let the answer pass.
 Not expressible, left out: the index of text and reasoning; of Citation `source` and `text`; of Safety `score`; of an
-image with an address its media type; `meta` but for `logprobs` and `reasoning_details`; why the answer ended, if it is
-none of OpenAI's four words; usage after an error, which ends the wire; of a call whether its broken arguments were cut
+image with an address its media type; `meta` but for `logprobs`, `audio` and `reasoning_details`; why the answer ended,
+if it is none of OpenAI's four words; usage after an error, which ends the wire; of a call whether its broken arguments were cut
 off or never JSON, unless that word tells.
 An answer that was cut off (`FinishReason.INCOMPLETE`, or a call cut off by anything but the length limit) ends with
 neither a finish reason nor `[DONE]`. Source: PROTOCOLS.md section 1; openai-python 3.52 `types/chat`.
@@ -27,7 +27,6 @@ from millstream.events import (
     File,
     Finish,
     FinishReason,
-    Logprob,
     ReasoningDelta,
     Safety,
     Start,
@@ -40,6 +39,7 @@ from millstream.events import (
 )
 from millstream.protocols.encoders._calls import ClientCall, ClientCalls
 from millstream.protocols.encoders._faults import error_type
+from millstream.protocols.encoders._logprobs import logprobs
 from millstream.protocols.encoders._sse import SSEEncoder, json_data, json_text
 from millstream.protocols.encoders._usage import inclusive
 from millstream.protocols.gemini import GeminiDecoder
@@ -65,14 +65,21 @@ class OpenAIChatEncoder(SSEEncoder):
         include_usage: whether to end with a chunk of `choices: []` and the usage, where it is known.
         created: when the answer was made, in Unix seconds; there is no clock here.
         model, id: what to say instead of what `Start` says.
+        expose_errors: send the messages and codes of errors, instead of a sentence for their kind.
     """
 
     name = "openai-chat"
 
     def __init__(
-        self, *, include_usage: bool = True, created: int = 0, model: str | None = None, id: str | None = None
+        self,
+        *,
+        include_usage: bool = True,
+        created: int = 0,
+        model: str | None = None,
+        id: str | None = None,
+        expose_errors: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(expose_errors=expose_errors)
         self._include_usage = include_usage
         self._created = created
         self._model = model
@@ -109,8 +116,10 @@ class OpenAIChatEncoder(SSEEncoder):
         return self._role(choice) + chunk
 
     def _text(self, event: TextDelta) -> bytes:
+        if event._meta and "audio" in event._meta:
+            return self._delta(event.choice, {"audio": {"id": event._meta["audio"], "transcript": event.text}})
         if event._meta and "logprobs" in event._meta:
-            return self._delta(event.choice, {"content": event.text}, logprobs={"content": _logprobs(event)})
+            return self._delta(event.choice, {"content": event.text}, logprobs={"content": logprobs(event)})
         text = json_text(event.text)
         head = self._text_heads.get(event.choice)
         if head is None:
@@ -139,7 +148,7 @@ class OpenAIChatEncoder(SSEEncoder):
         if event.action == "refuse":
             if not event.note:
                 return b""
-            more = {"logprobs": {"refusal": _logprobs(event)}} if event._meta and "logprobs" in event._meta else {}
+            more = {"logprobs": {"refusal": logprobs(event)}} if event._meta and "logprobs" in event._meta else {}
             return self._delta(event.choice, {"refusal": event.note}, **more)
         if event.action not in ("block", "warn"):
             return b""
@@ -148,6 +157,9 @@ class OpenAIChatEncoder(SSEEncoder):
         return self._delta(event.choice, {}, content_filter_results=results)
 
     def _file(self, event: File) -> bytes:
+        if event._meta and "audio" in event._meta and event.data:
+            spoken = {"id": event._meta["audio"], "data": b64encode(event.data).decode()}
+            return self._delta(0, {"audio": spoken})
         if event.media_type.startswith("image/") and event.data:
             url = f"data:{event.media_type};base64,{b64encode(event.data).decode()}"
         elif event.url and (event.media_type.startswith("image/") or not event.media_type):
@@ -192,7 +204,11 @@ class OpenAIChatEncoder(SSEEncoder):
         return out
 
     def _fragment(self, call: ClientCall, arguments: str) -> bytes:
-        if call.begun:
+        if call.custom:
+            named = {} if call.begun else {"name": call.name}
+            entry: dict[str, Any] = {"index": call.number} | ({} if call.begun else {"id": call.id, "type": "custom"})
+            chunk = self._delta(call.choice, {"tool_calls": [entry | {"custom": {**named, "input": arguments}}]})
+        elif call.begun:
             where = (self._head, call.choice, call.number, json_text(arguments))
             chunk = (
                 b'%b{"index":%d,"delta":{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]},'
@@ -214,8 +230,8 @@ class OpenAIChatEncoder(SSEEncoder):
         if not event.fatal:
             return b""
         error = event.error
-        code = (error.code if isinstance(error, ProviderError) else "") or None
-        facts = {"message": error.message, "type": error_type(error, "server_error"), "param": None, "code": code}
+        code = (error.code if self._expose and isinstance(error, ProviderError) else "") or None
+        facts = {"message": self._words(error), "type": error_type(error, "server_error"), "param": None, "code": code}
         out = json_data({"error": facts})
         self._live = False
         return out
@@ -262,18 +278,6 @@ class OpenAIChatEncoder(SSEEncoder):
         ToolResult: _tool_result,
         Usage: _note_usage,
     }
-
-
-def _logprobs(event: TextDelta | Safety) -> list[dict[str, Any]]:
-    raw = (event._meta or {})["logprobs"]
-    if isinstance(raw, list) and all(isinstance(one, dict) and one.keys() >= {"token", "logprob"} for one in raw):
-        return raw
-    return [{**_logprob(one), "top_logprobs": [*map(_logprob, one.top)]} for one in event.logprobs]
-
-
-def _logprob(one: Logprob) -> dict[str, Any]:
-    data = None if one.data is None else list(one.data)
-    return {"token": one.token, "logprob": one.logprob, "bytes": data}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

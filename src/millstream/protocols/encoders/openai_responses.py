@@ -3,12 +3,13 @@
 Items are written in order of appearance; tool calls may interleave. Reasoning is written as summaries.
 
 Not expressible, gives b"": answers but the first (`n` > 1), ToolResult and the calls that it answers (see
-`_calls.py`), ProviderToolCall, ProviderToolResult, StepStart, StepFinish, files that are no images in bytes,
-ObjectDelta, Handoff, Data, Raw, warnings (`Error` that is not fatal), Safety that is no refusal with words.
+`_calls.py`), tools that another provider ran but for its web searches (their results too), StepStart, StepFinish,
+files that are no images in bytes, ObjectDelta, Handoff, Data, Raw but for items of this wire that no event names,
+warnings (`Error` that is not fatal), Safety that is no refusal with words.
 Not expressible, left out: signatures; the numbers of blocks, which become positions in `output`; of a citation with an
-address `source` and `text`, of one without all but `source` and `title`; `meta` but for `logprobs`, `phase` and the
-`id` of images and encrypted reasoning; the reasons PAUSE and OTHER; of Usage `cache_write_tokens` for
-our own decoder, and what is not known from 0. What announces an image is decoded as Raw.
+address `source` and `text`, of one without all but `source` and `title`; `meta` but for `logprobs`, `phase`, the
+`id` of images and encrypted reasoning and the `item` of a tool of this wire; the reasons PAUSE and OTHER; of Usage what
+is not known from 0. What announces an image is decoded as Raw.
 An answer that was cut off (`FinishReason.INCOMPLETE`, or no `Finish`) ends without `response.completed` or its like,
 one with a call that was cut off with `response.incomplete`. Source: PROTOCOLS.md section 2; openai-python 3.52
 `types/responses`, openai-node 7.55 `lib/responses`.
@@ -17,17 +18,19 @@ one with a call that was cut off with `response.incomplete`. Source: PROTOCOLS.m
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from millstream.errors import EncodeError, ProviderError, RateLimited
 from millstream.events import (
-    Citation,
     Citations,
     Error,
     File,
     Finish,
     FinishReason,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
     ReasoningDelta,
     Safety,
     Start,
@@ -41,10 +44,11 @@ from millstream.events import (
     Validity,
 )
 from millstream.protocols.encoders._calls import ClientCall, ClientCalls
+from millstream.protocols.encoders._faults import TOOL_FAILED
+from millstream.protocols.encoders._logprobs import logprobs
 from millstream.protocols.encoders._responses_output import Output, delta_form
+from millstream.protocols.encoders._responses_values import annotation, call_item, counts, result_item, untyped_item
 from millstream.protocols.encoders._sse import SSEEncoder, json_text
-from millstream.protocols.encoders._usage import inclusive
-from millstream.protocols.encoders.openai_chat import _logprobs
 
 __all__ = ["OpenAIResponsesEncoder"]
 
@@ -82,15 +86,19 @@ class OpenAIResponsesEncoder(SSEEncoder):
     Args:
         response: members of the `response` object that only the server knows, such as `created_at` (Unix seconds),
             `instructions`, `tools` or `metadata`; `id` and `model` are used where `Start` does not tell them.
-        custom_tools: names of the tools whose input is free text; of a call without deltas it is seen without that.
+        expose_errors: send the messages and codes of errors, instead of a sentence for their kind.
     """
 
     name = "openai-responses"
 
-    def __init__(self, *, response: Mapping[str, Any] | None = None, custom_tools: Collection[str] = ()) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        *,
+        response: Mapping[str, Any] | None = None,
+        expose_errors: bool = True,
+    ) -> None:
+        super().__init__(expose_errors=expose_errors)
         self._response: dict[str, Any] = {**REQUEST, **(response or {})}
-        self._custom = frozenset(custom_tools)
         self._output = Output("")
         self._calls = ClientCalls()
         self._call_prefix = "call_"
@@ -137,7 +145,7 @@ class OpenAIResponsesEncoder(SSEEncoder):
             "error": self._error,
             "incomplete_details": {"reason": cut} if cut and self._error is None else None,
             "output": self._output.items,
-            "usage": _usage(usage) if usage is not None else None,
+            "usage": counts(usage) if usage is not None else None,
         }
         self._live = False
         return out + self._output.say(f"response.{status}", response=response)
@@ -149,9 +157,9 @@ class OpenAIResponsesEncoder(SSEEncoder):
         if not event.fatal or self._error is not None:
             return b""
         error = event.error
-        code = error.code if isinstance(error, ProviderError) else ""
+        code = error.code if self._expose and isinstance(error, ProviderError) else ""
         code = code or ("rate_limit_exceeded" if isinstance(error, RateLimited) else "server_error")
-        facts = {"code": code, "message": error.message}
+        facts = {"code": code, "message": self._words(error)}
         json_text(facts)
         self._error = facts
         # The service puts the facts into `error`, its documents put them at the top, and clients look for either.
@@ -185,13 +193,13 @@ class OpenAIResponsesEncoder(SSEEncoder):
         meta = event._meta
         if not meta:
             return self._output.words("output_text", event.text, event.index, NO_LOGPROBS)
-        phase, logprobs = meta.get("phase"), _logprobs(event) if "logprobs" in meta else []
-        more = b',"logprobs":' + json_text(logprobs)
+        phase, likely = meta.get("phase"), logprobs(event) if "logprobs" in meta else []
+        more = b',"logprobs":' + json_text(likely)
         json_text([event.text, phase])
         out = self._output.open_item("message", event.index, phase=phase) if isinstance(phase, str) else b""
         out += self._output.words("output_text", event.text, event.index, more)
         if self._output.part is not None:
-            self._output.part["logprobs"] += logprobs
+            self._output.part["logprobs"] += likely
         return out
 
     def _reasoning(self, event: ReasoningDelta) -> bytes:
@@ -217,7 +225,7 @@ class OpenAIResponsesEncoder(SSEEncoder):
         return self._output.words("refusal", event.note, None)
 
     def _citations(self, event: Citations) -> bytes:
-        annotations = [_annotation(citation) for citation in event.citations]
+        annotations = [*map(annotation, event.citations)]
         json_text(annotations)
         output = self._output
         in_message = output.item is not None and output.item["type"] == "message"
@@ -228,8 +236,9 @@ class OpenAIResponsesEncoder(SSEEncoder):
             return b""
         id = (event._meta or {}).get("id")
         json_text([event.media_type, id])
-        kind, own = "image_generation_call", id if isinstance(id, str) else ""
-        item, position, out = self._output.add("ig", own, type=kind, status="in_progress", result=None)
+        own = id if isinstance(id, str) else ""
+        made = {"id": own, "type": "image_generation_call", "status": "in_progress", "result": None}
+        item, position, out = self._output.add("ig", made)
         data = b64encode(event.data).decode()
         item |= {"status": "completed", "output_format": event.media_type.removeprefix("image/"), "result": data}
         return out + self._output.done(item, position)
@@ -244,7 +253,7 @@ class OpenAIResponsesEncoder(SSEEncoder):
         arguments = call.take(event)
         if arguments is None:
             return b""
-        out = b"" if call.begun else self._announce(call, custom=call.name in self._custom)
+        out = b"" if call.begun else self._announce(call)
         return out + self._arguments(call, arguments)
 
     def _call(self, event: ToolCall) -> bytes:
@@ -259,19 +268,18 @@ class OpenAIResponsesEncoder(SSEEncoder):
         out = b""
         if not call.begun:
             call.name = call.name or "unnamed"
-            text = event.validity is Validity.VALID and event.arguments == rest  # JSON is never equal to its text
-            out = self._announce(call, custom=text or call.name in self._custom)
+            out = self._announce(call)
         out += self._arguments(call, rest)
         cut = event.validity is Validity.INCOMPLETE
         self._cut = self._cut or cut
         self._calls.done(event)
         return out + self._call_done(call, "".join(call.sent), "incomplete" if cut else "completed")
 
-    def _announce(self, call: ClientCall, *, custom: bool) -> bytes:
-        kind = "custom_tool_call" if custom else "function_call"
+    def _announce(self, call: ClientCall) -> bytes:
+        kind = "custom_tool_call" if call.custom else "function_call"
         call.begun = True
         members = {"call_id": self._output.unused(call.id), "name": call.name, CALLS[kind][0]: ""}
-        item, position, out = self._output.add("fc", type=kind, status="in_progress", **members)
+        item, position, out = self._output.add("fc", {"type": kind, "status": "in_progress", **members})
         form = delta_form(f"response.{CALLS[kind][1]}.delta", {"item_id": item["id"], "output_index": position})
         self._open[call] = item, position, form
         return out
@@ -289,6 +297,26 @@ class OpenAIResponsesEncoder(SSEEncoder):
         at = {"item_id": item["id"], "output_index": position}
         return self._output.say(f"response.{messages}.done", **at, **{field: whole}) + self._output.done(item, position)
 
+    def _provider_call(self, event: ProviderToolCall) -> bytes:
+        found = call_item(event)
+        if found is None:
+            return b""
+        item, given = found
+        json_text([event.id, item])
+        return self._output.add_tool(str(item["type"]).removesuffix("_call"), item, event.id, given)
+
+    def _provider_result(self, event: ProviderToolResult) -> bytes:
+        json_text([event.id, event.result, event.error])
+        item = result_item(event)
+        if item is not None:
+            return self._output.add_whole("out", item)
+        error = event.error if self._expose or event.error is None else TOOL_FAILED
+        return self._output.end_tool(event.id, event.result, error)
+
+    def _raw(self, event: Raw) -> bytes:
+        item = untyped_item(event)
+        return b"" if item is None else self._output.add_whole("item", item)
+
     def _result(self, event: ToolResult) -> bytes:
         self._calls.answered(event.id)
         return b""
@@ -298,6 +326,9 @@ class OpenAIResponsesEncoder(SSEEncoder):
         Error: _failed,
         File: _file,
         Finish: _finish,
+        ProviderToolCall: _provider_call,
+        ProviderToolResult: _provider_result,
+        Raw: _raw,
         ReasoningDelta: _reasoning,
         Safety: _safety,
         StepFinish: _step_finish,
@@ -315,29 +346,3 @@ def _decoded(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise EncodeError(f"the input of a tool call is not UTF-8: {error}") from None
-
-
-def _annotation(citation: Citation) -> dict[str, Any]:
-    if not citation.url:
-        return {"type": "file_citation", "file_id": citation.source, "filename": citation.title, "index": 0}
-    span = {"start_index": citation.start or 0, "end_index": citation.end or 0}
-    return {"type": "url_citation", "url": citation.url, "title": citation.title, **span}
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    """Return the provider's own object if it is of this wire and still says the same."""
-    raw = usage.raw or {}
-    if "input_tokens_details" in raw and (raw.get("input_tokens"), raw.get("output_tokens")) == (
-        usage.input_tokens,
-        usage.output_tokens,
-    ):
-        return raw
-    counts = inclusive(usage)
-    cached = {"cached_tokens": counts.cache_read or 0, "cache_write_tokens": counts.cache_write or 0}
-    return {
-        "input_tokens": counts.input,
-        "input_tokens_details": cached,
-        "output_tokens": counts.output,
-        "output_tokens_details": {"reasoning_tokens": counts.reasoning or 0},
-        "total_tokens": counts.total,
-    }

@@ -44,8 +44,9 @@ from millstream.events import (
     ToolResult,
     Validity,
 )
-from millstream.protocols.encoders._browser_parts import TOOL_FAILED, error_text, file_part, source_part
+from millstream.protocols.encoders._browser_parts import file_part, source_part
 from millstream.protocols.encoders._calls import ClientCall, ClientCalls
+from millstream.protocols.encoders._faults import TOOL_FAILED, error_text
 from millstream.protocols.encoders._sse import SSEEncoder, json_data, json_text
 
 __all__ = ["UIMessageEncoder"]
@@ -74,7 +75,7 @@ class UIMessageEncoder(SSEEncoder):
         message_id: what the client shall call the message; None: it chooses itself, which a message that goes on after
             a tool call needs.
         metadata: called with each event; what it returns is merged into the message's metadata. None: nothing is.
-        expose_errors: send the messages of errors and of failed tools as they are, instead of their kind.
+        expose_errors: send the messages of errors and of failed tools, instead of a sentence for their kind.
     """
 
     name = "ui-message"
@@ -87,10 +88,9 @@ class UIMessageEncoder(SSEEncoder):
         metadata: Callable[[Event], Mapping[str, Any] | None] | None = None,
         expose_errors: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(expose_errors=expose_errors)
         self._message_id = message_id
         self._metadata = metadata
-        self._expose = expose_errors
         self._stepping = False
         self._failed = False
         self._n = 0  # parts and sources so far
@@ -145,7 +145,7 @@ class UIMessageEncoder(SSEEncoder):
     def _error(self, event: Error) -> bytes:
         if not event.fatal or self._failed:
             return b""
-        chunk = _chunk("error", errorText=event.error.message if self._expose else error_text(type(event.error).kind))
+        chunk = _chunk("error", errorText=self._words(event.error))
         self._failed = True
         return self._close_all() + chunk
 

@@ -1,0 +1,320 @@
+"""What a pipeline costs per event: each operator, five of them, and the same work by the peers, in one run.
+
+`python -m bench.bench_streams` prints the table and writes bench/RESULTS_STREAMS.md; `--soak N` sends N events through
+five operators and reports speed and memory at the beginning and at the end. Each row checks its answer before it is
+timed; a wrong one is not printed. Peers: aiostream, and a pipeline written by hand with anyio memory streams, a task
+per step. "1" is one event per await, "64" is 64 events per network chunk; peers have no batches and get single events,
+so their second column repeats the first. Times are CPU times, the best of ROUNDS: nothing here waits, and what other
+programs do to caches and clock rates is not the pipeline's cost; the spread shows how much they did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from bench.report import environment
+from millstream.streams import RetryPolicy, Stream, StreamMonitor
+
+RESULTS = Path(__file__).with_name("RESULTS_STREAMS.md")
+EVENTS = 9_600
+ROUNDS = 15
+BATCH = 64
+BY_BATCHES = "map + filter, read by batches()"
+
+# The target of issue 5 for map + filter, batched, and for five operators against aiostream.
+TARGET_US = 0.35
+TARGET_TIMES = 10.0
+
+
+class Source:
+    """Integers, one or `size` at a time, without waiting: only the pipeline costs."""
+
+    def __init__(self, n: int, size: int = 1) -> None:
+        self._n, self._size, self._i = n, size, 0
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        i, self._i = self._i, self._i + self._size
+        if i >= self._n:
+            raise StopAsyncIteration
+        return i if self._size == 1 else list(range(i, self._i))
+
+
+def triple(item: int) -> int:
+    return item * 3
+
+
+def even(item: int) -> bool:
+    return item % 2 == 0
+
+
+def ignore(item: int) -> None:
+    pass
+
+
+def add(total: int, item: int) -> int:
+    return total + item
+
+
+Build = Callable[[Stream[Any]], Stream[Any]]
+
+OPERATORS: dict[str, Build] = {
+    "none": lambda s: s,
+    "map": lambda s: s.map(triple),
+    "filter": lambda s: s.filter(even),
+    "tap": lambda s: s.tap(ignore),
+    "scan": lambda s: s.scan(add, 0),
+    "pipe": lambda s: s.pipe(triple),
+    "flat_map": lambda s: s.flat_map(lambda item: (item,)),
+    "batched(10)": lambda s: s.batched(10),
+    "chunk_text": lambda s: s.chunk_text(),
+    "take": lambda s: s.take(sys.maxsize),
+    "take_while": lambda s: s.take_while(lambda item: True),
+    "skip": lambda s: s.skip(1),
+    "concat": lambda s: s.concat(),
+    "timeout": lambda s: s.timeout(idle=60.0),
+    "retry": lambda s: s.retry(lambda: Stream(Source(0)), RetryPolicy(budget=None)),
+    "monitor": lambda s: s.monitor(StreamMonitor()),
+    "map + filter": lambda s: s.map(triple).filter(even),
+    "five: map filter tap scan take": lambda s: s.map(triple).filter(even).tap(ignore).scan(add, 0).take(sys.maxsize),
+}
+NEED_BUFFER: dict[str, Build] = {"buffer(64)": lambda s: s.buffer(64)}  # type: ignore[attr-defined]
+if hasattr(Stream, "buffer"):
+    OPERATORS |= NEED_BUFFER
+
+
+def expected(name: str, n: int) -> tuple[int, Any]:
+    """(how many items, the last one), by plain Python."""
+    items: list[Any] = list(range(n))
+    if name in ("map", "pipe"):
+        items = [triple(item) for item in items]
+    elif name == "filter":
+        items = [item for item in items if even(item)]
+    elif name == "scan":
+        items = [sum(items[:n])] * n
+    elif name == "batched(10)":
+        items = [items[i : i + 10] for i in range(0, n, 10)]
+    elif name == "skip":
+        items = items[1:]
+    elif "filter" in name:
+        items = [triple(item) for item in items if even(triple(item))]
+        if name.startswith("five"):
+            items = [sum(items)] * len(items)
+    return len(items), items[-1]
+
+
+async def drain(stream: Any) -> tuple[int, Any]:
+    n, last = 0, None
+    async for item in stream:
+        n += 1
+        last = item
+    return n, last
+
+
+async def ours(build: Build, n: int, size: int) -> tuple[int, Any]:
+    source = Stream.from_batches(Source(n, size)) if size > 1 else Stream(Source(n))
+    async with build(source) as stream:
+        return await drain(stream)
+
+
+async def by_batches(n: int) -> tuple[int, Any]:
+    """The same for a consumer that takes lists."""
+    count, last = 0, None
+    async with OPERATORS["map + filter"](Stream.from_batches(Source(n, BATCH))) as stream:
+        async for batch in stream.batches():
+            count += len(batch)
+            last = batch[-1]
+    return count, last
+
+
+async def aiostream_two(n: int) -> tuple[int, Any]:
+    from aiostream import pipe, stream
+
+    async with (stream.iterate(Source(n)) | pipe.map(triple) | pipe.filter(even)).stream() as streamer:
+        return await drain(streamer)
+
+
+async def aiostream_five(n: int) -> tuple[int, Any]:
+    from aiostream import pipe, stream
+
+    steps = stream.iterate(Source(n)) | pipe.map(triple) | pipe.filter(even) | pipe.action(ignore)
+    async with (
+        steps | pipe.accumulate(add, initializer=0) | pipe.skip(1) | pipe.take(sys.maxsize)
+    ).stream() as streamer:
+        return await drain(streamer)
+
+
+async def by_hand(n: int, steps: int) -> tuple[int, Any]:
+    """A task per step, a memory stream of 16 items between two."""
+    total = 0
+
+    def scan(item: int) -> int:
+        nonlocal total
+        total += item
+        return total
+
+    work: list[Callable[[int], int | None]] = [triple, lambda item: item if even(item) else None]
+    work = [*work, lambda item: item, scan, lambda item: item][:steps]
+
+    async def step(source: Any, fn: Callable[[int], int | None], send: Any) -> None:
+        async with send:
+            async for item in source:
+                if (result := fn(item)) is not None:
+                    await send.send(result)
+
+    async with anyio.create_task_group() as group:
+        source: Any = Source(n)
+        for fn in work:
+            send, receive = anyio.create_memory_object_stream[int](16)
+            group.start_soon(step, source, fn, send)
+            source = receive
+        async with source:
+            return await drain(source)
+
+
+PEERS: dict[str, tuple[str, Callable[[int], Awaitable[tuple[int, Any]]]]] = {
+    "aiostream: map + filter": ("map + filter", aiostream_two),
+    "aiostream: five": ("five: map filter tap scan take", aiostream_five),
+    "anyio memory streams: map + filter": ("map + filter", lambda n: by_hand(n, 2)),
+    "anyio memory streams: five": ("five: map filter tap scan take", lambda n: by_hand(n, 5)),
+}
+
+
+@dataclass
+class Row:
+    name: str
+    single: float
+    batched: float
+    spread: float
+
+
+async def timed(
+    run: Callable[[int], Awaitable[tuple[int, Any]]], n: int, answer: tuple[int, Any]
+) -> tuple[float, float]:
+    """(best microseconds per event, spread in percent). Raises AssertionError for a wrong answer."""
+    found = await run(n)
+    assert found == answer, (found, answer)
+    times = []
+    for _ in range(ROUNDS):
+        gc.collect()
+        start = time.process_time()
+        await run(n)
+        times.append((time.process_time() - start) / n * 1e6)
+    return min(times), 100 * (max(times) - min(times)) / min(times)
+
+
+async def measure(events: int = EVENTS) -> list[Row]:
+    rows = []
+    for name, build in OPERATORS.items():
+        answer = expected(name, events)
+        single, _ = await timed(lambda n, build=build: ours(build, n, 1), events, answer)
+        batched, spread = await timed(lambda n, build=build: ours(build, n, BATCH), events, answer)
+        rows.append(Row(name, single, batched, spread))
+    batched, spread = await timed(by_batches, events, expected("map + filter", events))
+    rows.append(Row(BY_BATCHES, batched, batched, spread))
+    for name, (kind, run) in PEERS.items():
+        single, spread = await timed(run, events // 4, expected(kind, events // 4))
+        rows.append(Row(name, single, single, spread))
+    return rows
+
+
+def table(rows: list[Row], backend: str) -> str:
+    lines = [f"| {backend}: microseconds per event | 1 per await | {BATCH} per chunk | spread |", "|---|---|---|---|"]
+    lines += [f"| {row.name} | {row.single:.2f} | {row.batched:.3f} | {row.spread:.0f} % |" for row in rows]
+    return "\n".join(lines)
+
+
+def targets(rows: list[Row]) -> str:
+    by_name = {row.name: row.batched for row in rows}
+    two, five = by_name["map + filter"], by_name["five: map filter tap scan take"]
+    lines = ["| target | wanted | measured | |", "|---|---|---|---|"]
+    lines.append(f"| map + filter, batched | <= {TARGET_US} us | {two:.3f} us | {verdict(two <= TARGET_US)} |")
+    compared = [
+        ("map + filter", two, "map + filter"),
+        (BY_BATCHES, by_name[BY_BATCHES], "map + filter"),
+        ("five operators", five, "five"),
+    ]
+    for what, ours_us, peer in compared:
+        times = by_name[f"aiostream: {peer}"] / ours_us
+        lines.append(
+            f"| {what}, against aiostream | >= {TARGET_TIMES:.0f}x | {times:.1f}x | {verdict(times >= TARGET_TIMES)} |"
+        )
+    return "\n".join(lines)
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "**not met**"
+
+
+def rss() -> int:
+    """Return the resident set in KiB; the peak where /proc is missing."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize() // 1024
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+async def soak(n: int, report: Callable[[str], None] = print) -> tuple[float, float, int]:
+    """Send `n` events through five operators. Returns (us per event of the first 10 %, of the last, growth in KiB)."""
+    tenth = n // 10
+    marks: list[tuple[float, int]] = []
+    stream = (
+        Stream.from_batches(Source(n, BATCH))
+        .map(triple)
+        .filter(lambda item: True)
+        .tap(ignore)
+        .scan(lambda _, item: item, 0)
+    )
+    seen = 0
+    async with stream.take(sys.maxsize) as items:
+        marks.append((time.process_time(), rss()))
+        async for _ in items:
+            seen += 1
+            if seen % tenth == 0:
+                marks.append((time.process_time(), rss()))
+                each = (marks[-1][0] - marks[-2][0]) / tenth * 1e6
+                report(f"{seen:>12,} events, {each:.3f} us each, {marks[-1][1]:,} KiB")
+    assert seen == -(-n // BATCH) * BATCH
+    first, last = ((marks[i + 1][0] - marks[i][0]) / tenth * 1e6 for i in (0, 9))
+    return first, last, marks[10][1] - marks[1][1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--soak", type=int, metavar="N", help="send N events through five operators instead")
+    parser.add_argument("--backend", default="asyncio", choices=["asyncio", "trio"])
+    arguments = parser.parse_args()
+    if arguments.soak:
+        first, last, growth = anyio.run(soak, arguments.soak, backend=arguments.backend)
+        print(f"first tenth {first:.3f} us, last tenth {last:.3f} us, memory {growth:+,} KiB")
+        return int(last > first * 1.25 or growth > 4096)
+    rows = anyio.run(measure, backend=arguments.backend)
+    text = "\n\n".join(
+        [
+            "# What streams cost\n\nMade by `python -m bench.bench_streams`; every row checked its answer.",
+            "\n".join(environment()) + f"\n- peers: aiostream {version('aiostream')}, anyio {version('anyio')}",
+            targets(rows),
+            table(rows, arguments.backend),
+        ]
+    )
+    print(text)
+    if arguments.backend == "asyncio":
+        RESULTS.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,57 @@
+"""What applications program against: a model that answers with streams, whoever it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
+
+from millstream.events import Event
+from millstream.messages import MessagesLike, Request, ResponseFormat
+from millstream.objects import ObjectStream
+from millstream.providers._result import ObjectResult, TextResult
+from millstream.streams import Stream
+
+__all__ = ["Prompt", "Provider", "Settings"]
+
+T = TypeVar("T")
+
+Prompt = MessagesLike | Request
+"""What may be asked: a string, messages, or a whole request."""
+
+
+class Settings(TypedDict, total=False):
+    """What one call may set, or a provider by default; see `Request`. None leaves it to the provider.
+
+    Attributes: system: what goes in front of the messages.
+    """
+
+    system: str | None
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str]
+    seed: int | None
+    tool_choice: str | None
+    response_format: ResponseFormat | None
+    extra: dict[str, Any]
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """A model. Those that speak HTTP derive from `HTTPProvider`; anything else with these methods will do."""
+
+    def stream_text(
+        self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[Settings]
+    ) -> Stream[Event]:
+        """Stream an answer; with tools that can be run, run them and go on until `stop_when`."""
+
+    async def generate_text(
+        self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[Settings]
+    ) -> TextResult:
+        """Collect that stream."""
+
+    def stream_object(self, prompt: Prompt, type: type[T], **settings: Unpack[Settings]) -> ObjectStream[T]:
+        """Stream an object of a type."""
+
+    async def generate_object(self, prompt: Prompt, type: type[T], **settings: Unpack[Settings]) -> ObjectResult[T]:
+        """Collect that stream."""

@@ -1,0 +1,371 @@
+"""`RedisLog`: streams in Redis 7 or Valkey, shared by all processes and machines that reach it.
+
+Commands leave through two lanes, one for writes and one for reads: a lane has one connection and one worker, which
+sends in one round trip what all tasks have ordered since the last. One more connection blocks in XREAD for all streams
+that this process follows. So a process holds three connections, whatever it serves. A connection is used by one thread
+at a time, from command to answer; a task that is cancelled only stops waiting, so nobody ever reads another's answer
+(S5).
+
+redis-py's own asyncio client does not run on trio; its blocking connections in worker threads serve both, at the price
+of a thread hop per round trip (0.1 ms), which batching shares. What is guaranteed is what Redis guarantees: a failover
+may lose acknowledged writes, and readers then get ResumeGap. Source: RELAY.md sections 1, 3 to 5.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from millstream.errors import LogError, MissingExtra, StreamFenced, UsageError
+from millstream.relay import _scripts as lua
+from millstream.relay._lane import Connection, Lane
+from millstream.relay._log import Acquired, Claim, End, Entry, Mode, Page, Push, Status, StreamInfo, StreamLog
+
+__all__ = ["RedisLog"]
+
+BLOCK_MS = 2000  # of one XREAD; also how late a change is seen if the word of it is lost
+COUNT = 500
+POLL_SECONDS = 0.02  # between two rounds over the streams in a cluster
+NUDGE_MS = 3_600_000  # life of a control key since its last use
+
+log = logging.getLogger("millstream")
+
+
+class RedisLog(StreamLog):
+    """The log for several processes.
+
+    Args:
+        server: `redis://...`, `rediss://...` or `unix://...`, or a `redis.Redis` client, whose connection settings are
+            taken (Sentinel's too); a `redis.RedisCluster` client works, by polling (docs/topics/relay.md).
+        prefix: of all keys.
+        lease: seconds after which a producer that does not write or renew counts as dead.
+        ttl: seconds that a stream without any write is kept.
+        retain: seconds that it is kept after its end.
+        maxlen: entries of one stream; somewhat more may be kept. Older ones are trimmed.
+        exact: trim to `maxlen` exactly, which costs more.
+        timeout: seconds to wait for Redis, to connect and to answer.
+    Raises: ValueError: a bound that is not positive, a prefix with braces. UsageError: an async client.
+    """
+
+    def __init__(
+        self,
+        server: Any = "redis://localhost:6379/0",
+        *,
+        prefix: str = "ms",
+        lease: float = 10.0,
+        ttl: float = 86_400.0,
+        retain: float = 600.0,
+        maxlen: int = 100_000,
+        exact: bool = False,
+        timeout: float = 5.0,
+    ) -> None:
+        if min(lease, ttl, retain, maxlen, timeout) <= 0:
+            raise ValueError("all bounds of a RedisLog must be positive")
+        if "{" in prefix or "}" in prefix:
+            raise ValueError("a prefix with braces would break the hash tags that keep a stream in one cluster slot")
+        self.lease = lease
+        self._prefix = prefix
+        self._lease_ms = _ms(lease)
+        self._ttl_ms = _ms(ttl)
+        self._retain_ms = _ms(retain)
+        self._maxlen = maxlen
+        self._exact = int(exact)
+        connect = connector(server)
+        self._writes = Lane(connect, timeout)
+        self._reads = Lane(connect, timeout)
+        self._tail = Lane(connect, BLOCK_MS / 1000 + timeout)
+        self._tasks: TaskGroup | None = None
+        self._control = f"{prefix}:{{control/{secrets.token_hex(8)}}}:c"
+        self._control_id = "0-0"
+        self._follows: dict[str, _Follow] = {}
+        self._cancels: dict[str, Callable[[str], None]] = {}
+        self._changed = anyio.Event()
+        self._reading = False  # a blocking read is under way, of the streams as they were when it began
+
+    async def __aenter__(self) -> Self:
+        """Start the workers. Connects at the first command."""
+        if self._tasks is not None:
+            raise UsageError("this log is entered already; one log, one hub")
+        self._tasks = await anyio.create_task_group().__aenter__()
+        for work, name in ((self._writes.work, "writes"), (self._reads.work, "reads"), (self._read_tails, "tail")):
+            self._tasks.start_soon(work, name=f"millstream.relay.redis.{name}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the workers and close the connections."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            for lane in (self._writes, self._reads, self._tail):
+                lane.close()
+            await tasks.__aexit__(None, None, None)
+
+    # --- the operations ------------------------------------------------------------------------------------------
+
+    async def acquire(self, key: str, mode: Mode, claim: Claim) -> Acquired:
+        """Elect the producer."""
+        told = (claim.protocol, claim.media_type, claim.meta, claim.secret)
+        won, info = await self._run(
+            lua.ACQUIRE, key, mode, claim.token, self._lease_ms, self._ttl_ms, self._control, *told
+        )
+        return Acquired(won == 1, _info(info))
+
+    async def append(self, key: str, gen: int, first: int, items: list[bytes]) -> str | None:
+        """Append entries and renew the lease."""
+        bounds = (self._lease_ms, self._ttl_ms, self._maxlen, self._exact)
+        answer = _written(await self._run(lua.APPEND, key, gen, first, *bounds, *items))
+        return answer[1].decode() if len(answer) > 1 and answer[1] is not None else None
+
+    async def finalize(self, key: str, gen: int, end: End) -> None:
+        """Append the end."""
+        _written(await self._run(lua.FINALIZE, key, gen, *self._end(end)))
+
+    async def orphan(self, key: str, gen: int, end: End) -> bool:
+        """End a stream whose lease has run out."""
+        return bool(await self._run(lua.ORPHAN, key, gen, *self._end(end)) == 1)
+
+    async def cancel(self, key: str, reason: str) -> Status:
+        """Ask the producer to stop, and wake its process."""
+        status, control = await self._run(lua.CANCEL, key, reason, self._retain_ms)
+        if status == b"open" and control:
+            self._nudge(control, key, reason)
+        return Status(status.decode())
+
+    async def delete(self, key: str) -> bool:
+        """Remove a stream."""
+        return bool(await self._run(lua.DELETE, key))
+
+    async def info(self, key: str) -> StreamInfo:
+        """Return what is known."""
+        return _info(await self._run(lua.INFO, key, lane=self._reads))
+
+    async def read(self, key: str, epoch: int, after: int, count: int) -> Page | None:
+        """Return a page."""
+        found = await self._run(lua.READ, key, epoch, after, count, lane=self._reads)
+        if found is None:
+            return None
+        return Page(int(found[0]), int(found[1]), Status(found[2].decode()), [_entry(*raw)[1] for raw in found[3]])
+
+    def follow(self, key: str, epoch: int, after: int, push: Push) -> Callable[[], None]:
+        """Have entries pushed by the one blocking reader of this process."""
+        name = self._keys(key)[2]
+        follow = self._follows.get(name)
+        if follow is None:
+            follow = self._follows[name] = _Follow(key, epoch, after)
+            self._wake()
+        token = object()
+        follow.pushes[token] = push
+
+        def unfollow() -> None:
+            follow.pushes.pop(token, None)
+            if not follow.pushes and self._follows.get(name) is follow:
+                del self._follows[name]
+
+        return unfollow
+
+    def on_cancel(self, key: str, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Have `callback(reason)` called when the word of a cancellation comes."""
+        self._cancels[key] = callback
+        self._wake()
+
+        def forget() -> None:
+            if self._cancels.get(key) is callback:
+                del self._cancels[key]
+
+        return forget
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def _keys(self, key: str) -> tuple[str, str, str]:
+        stem = f"{self._prefix}:{{{key}}}:"
+        return stem + "m", stem + "l", stem + "s"
+
+    def _end(self, end: End) -> tuple[str, bytes, int, int]:
+        return end.status.value, end.error, int(end.told), self._retain_ms
+
+    async def _run(self, script: str, key: str, *args: Any, lane: Lane | None = None) -> Any:
+        if self._tasks is None:
+            raise UsageError("this log is not running: use it through `async with hub:`")
+        return await (lane or self._writes).call("EVALSHA", lua.sha[script], 3, *self._keys(key), *args)
+
+    def _nudge(self, control: str | bytes, key: str, reason: str = "") -> None:
+        self._writes.post("EVALSHA", lua.sha[lua.NUDGE], 1, control, key, reason, NUDGE_MS)
+
+    # --- the one reader ------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Have the reader take up what is followed now."""
+        self._changed.set()
+        if self._reading:
+            self._reading = False  # once is enough
+            self._nudge(self._control, "")
+
+    async def _read_tails(self) -> None:
+        delay = 0.05
+        while True:
+            if not self._follows and not self._cancels:
+                self._changed = anyio.Event()
+                await self._changed.wait()
+            try:
+                await (self._poll() if self._tail.is_cluster else self._read_tail())
+                delay = 0.05
+            except LogError as error:
+                # Whoever follows looks at his stream himself after a while, and meets the error there.
+                log.warning("relay: reading from Redis failed, trying again: %s", error)
+                self._control_id = "0-0"
+                await anyio.sleep(delay)
+                delay = min(1.0, 2 * delay)
+
+    async def _read_tail(self) -> None:
+        names = [self._control, *self._follows]
+        ids = [self._control_id, *(follow.id for follow in self._follows.values())]
+        self._reading = True
+        try:
+            found = await self._tail.exchange(("XREAD", "COUNT", COUNT, "BLOCK", BLOCK_MS, "STREAMS", *names, *ids))
+        finally:
+            self._reading = False
+        for raw_name, entries in found or ():
+            name = raw_name.decode()
+            if name == self._control:
+                self._hear(entries)
+            elif name in self._follows:
+                self._follows[name].give(entries)
+
+    async def _poll(self) -> None:
+        """In a cluster one XREAD cannot span slots: read each stream in turn."""
+        for name, follow in list(self._follows.items()):
+            found = await self._tail.exchange(
+                ("EVALSHA", lua.sha[lua.READ], 3, *self._keys(follow.key), follow.epoch, follow.seq, COUNT)
+            )
+            if found is None or int(found[0]) != follow.epoch:
+                follow.give([])
+            elif found[3] and name in self._follows:
+                follow.give(found[3])
+        self._hear(await self._tail.exchange(("EVALSHA", lua.sha[lua.HEAR], 1, self._control, self._control_id)))
+        await anyio.sleep(POLL_SECONDS)
+
+    def _hear(self, entries: Any) -> None:
+        """Take the word of cancellations; of changes there is nothing to take."""
+        for raw_id, fields in entries:
+            self._control_id = raw_id.decode()
+            callback = self._cancels.get(fields[1].decode())
+            if callback is not None:
+                callback(fields[3].decode())
+
+
+class _Follow:
+    """A stream that somebody in this process follows, and how far it was read for them."""
+
+    def __init__(self, key: str, epoch: int, seq: int) -> None:
+        self.key = key
+        self.epoch = epoch
+        self.seq = seq
+        self.pushes: dict[object, Push] = {}
+
+    @property
+    def id(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+    def give(self, raw: Any) -> None:
+        epoch, entries = self.epoch, list[Entry]()
+        for raw_id, fields in raw:
+            its_epoch, entry = _entry(raw_id, fields)
+            if its_epoch != epoch:  # replaced between two entries: readers of the old one must look
+                self._push(epoch, entries)
+                epoch, entries = its_epoch, []
+            entries.append(entry)
+        if entries:
+            self.epoch, self.seq = epoch, entries[-1].seq
+        self._push(epoch, entries)
+
+    def _push(self, epoch: int, entries: list[Entry]) -> None:
+        for push in list(self.pushes.values()):
+            push(epoch, entries)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _entry(raw_id: bytes, fields: list[bytes]) -> tuple[int, Entry]:
+    epoch, _, seq = raw_id.partition(b"-")
+    if fields[0] == b"d":
+        return int(epoch), Entry(int(seq), fields[1])
+    return int(epoch), Entry(int(seq), b"", End(Status(fields[1].decode()), fields[3], fields[5] == b"1"))
+
+
+def _info(raw: list[Any]) -> StreamInfo:
+    status, seq, gen, epoch, protocol, media_type, meta, cancel, age, error, told, ends, secret, *alive = raw
+    if status is None:
+        return StreamInfo(Status.MISSING)
+    state = Status(status.decode())
+    return StreamInfo(
+        status=state,
+        seq=int(seq),
+        gen=int(gen),
+        epoch=int(epoch),
+        alive=alive[0] == 1,
+        protocol=protocol.decode(),
+        media_type=media_type.decode(),
+        meta=meta,
+        cancel=cancel.decode() if cancel is not None else None,
+        age=max(0.0, int(age) / 1000),
+        end=None if state is Status.OPEN else End(state, error or b"", told == b"1"),
+        ends=int(ends),
+        secret=secret,
+    )
+
+
+def _written(answer: list[Any]) -> list[Any]:
+    """Return the answer of a fenced script if it was done; else raise what it says."""
+    word = answer[0]
+    if word == b"gone":
+        raise LogError("the stream is not there any more: it expired, was deleted, or the log lost it", reason="gone")
+    if word == b"lost":
+        raise LogError("the log has lost entries that it had confirmed", reason="lost")
+    if word == b"fenced":
+        raise StreamFenced("another producer has taken this stream over")
+    if word == b"ended":
+        raise StreamFenced(f"this stream was ended from outside: {answer[1].decode()}")
+    return answer
+
+
+def connector(server: Any) -> Callable[[float], Connection]:
+    """Return what makes a connection with a given time-out in seconds.
+
+    Raises: MissingExtra: redis is not installed. UsageError: neither a URL nor a blocking client.
+    """
+    try:
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError as error:
+        raise MissingExtra("RedisLog needs redis-py: pip install 'millstream[redis]'") from error
+    if isinstance(server, redis.RedisCluster):
+        return lambda timeout: Connection(server, cluster=True)
+    if isinstance(server, str):
+        pool = redis.ConnectionPool.from_url(server)
+    elif isinstance(server, redis.Redis):
+        pool = server.connection_pool
+    else:
+        raise UsageError(
+            "RedisLog takes a URL, a redis.Redis or a redis.RedisCluster; not an async client: see its doc"
+        )
+    # RESP2 answers have one shape in all versions of redis-py. Who retries is `persist`, which keeps the order.
+    # Notices of maintenance would need RESP3.
+    given = {name: value for name, value in pool.connection_kwargs.items() if "maint" not in name}
+    fixed = {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "retry_on_error": []}
+
+    def connect(timeout: float) -> Connection:
+        times = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+        return Connection(pool.connection_class(**{**given, **fixed, **times}))
+
+    return connect

@@ -1,0 +1,174 @@
+"""Leaving a stream stops the provider: bytes are counted at the server. Connections are used again only if clean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+import millstream as ms
+from providers.live import KEY, Connection, Scripted, chunk, head
+from providers.test_errors import GOOD, delta, event
+
+pytestmark = pytest.mark.anyio
+
+PIECE = chunk(event(delta("more and more ")))
+WITHIN = 1.0
+
+
+def endless(connection: Connection) -> None:
+    connection.send(head())
+    connection.send_until_left(PIECE)
+
+
+def silent(connection: Connection) -> None:
+    connection.send(head() + PIECE)
+    connection.hold()
+
+
+def unanswered(connection: Connection) -> None:
+    connection.hold()
+
+
+def model(url: str, **options: Any) -> ms.Provider:
+    return ms.provider("openai:m", base_url=url, api_key=KEY, **options)
+
+
+def assert_left(server: Scripted) -> None:
+    begun = time.monotonic()
+    assert server.connections[0].left.wait(WITHIN)
+    assert time.monotonic() - begun < WITHIN
+    sent = server.connections[0].sent
+    time.sleep(0.05)
+    assert server.connections[0].sent == sent
+
+
+async def first_text(events: AsyncIterator[ms.Event]) -> None:
+    async for one in events:
+        if isinstance(one, ms.TextDelta):
+            return
+
+
+@pytest.mark.parametrize("answer", [endless, silent])
+async def test_leaving_the_block_closes_the_upstream(answer: Any) -> None:
+    with Scripted(answer) as server:
+        async with model(server.url).stream_text("hi") as events:
+            await first_text(events)
+        assert_left(server)
+
+
+@pytest.mark.parametrize("answer", [endless, silent])
+async def test_an_exception_in_the_block_closes_the_upstream(answer: Any) -> None:
+    with Scripted(answer) as server:
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012
+            async with model(server.url).stream_text("hi") as events:
+                await first_text(events)
+                _ = 1 / 0
+        assert_left(server)
+
+
+@pytest.mark.parametrize("answer", [endless, silent, unanswered])
+async def test_cancelling_closes_the_upstream(answer: Any) -> None:
+    with Scripted(answer) as server:
+        with anyio.move_on_after(0.1) as scope:
+            await model(server.url).generate_text("hi")
+        assert scope.cancelled_caught
+        assert_left(server)
+
+
+async def test_closing_from_another_task_closes_the_upstream() -> None:
+    with Scripted(silent) as server:
+        events = model(server.url).stream_text("hi")
+
+        async def consume() -> None:
+            with pytest.raises(ms.StreamClosed):
+                async for _ in events:
+                    pass
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(consume)
+            while not server.connections or not server.connections[0].sent:
+                await anyio.lowlevel.checkpoint()
+            await events.aclose()
+        assert_left(server)
+
+
+async def test_leaving_an_object_stream_closes_the_upstream() -> None:
+    with Scripted(endless) as server:
+        async with model(server.url).stream_object("hi", dict[str, str], mode="words") as objects:
+            async for _ in objects.events():
+                break
+        assert_left(server)
+
+
+async def test_streams_read_to_their_end_share_a_connection() -> None:
+    with Scripted(GOOD) as server:
+        for _ in range(3):
+            assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert len(server.asked) == 3
+        assert len(server.connections) == 1
+
+
+@pytest.mark.parametrize("answer", [endless, silent])
+async def test_a_connection_whose_read_was_cancelled_is_never_used_again(answer: Any) -> None:
+    with Scripted(answer, GOOD) as server:
+        one = model(server.url)
+        with anyio.move_on_after(0.1):
+            async with one.stream_text("hi") as events:
+                async for _ in events:
+                    pass
+        assert (await one.generate_text("hi")).text == "Hello"
+        assert len(server.connections) == 2
+
+
+async def test_a_body_that_stays_open_after_its_end_is_left_at_once() -> None:
+    def lingering(connection: Connection) -> None:
+        connection.send(GOOD.removesuffix(b"0\r\n\r\n"))
+        connection.hold()
+
+    with Scripted(lingering, GOOD) as server:
+        begun = time.monotonic()
+        assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert time.monotonic() - begun < WITHIN
+        assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert len(server.connections) == 2
+
+
+async def test_a_stream_that_nobody_opened_sends_nothing() -> None:
+    with Scripted(GOOD) as server:
+        events = model(server.url).stream_text("hi")
+        await events.aclose()
+        assert server.connections == []
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_each_event_loop_has_its_own_client_which_ends_with_it(backend: str) -> None:
+    from millstream.providers._http import shared_client
+
+    found = []
+
+    async def main(url: str) -> None:
+        assert (await model(url).generate_text("hi")).text == "Hello"
+        found.append(await shared_client())
+        assert await shared_client() is found[-1]
+
+    with Scripted(GOOD) as server:
+        for _ in range(2):
+            anyio.run(main, server.url, backend=backend)
+    assert found[0] is not found[1]
+    assert [client.is_closed for client in found] == [True, True]
+
+
+async def test_a_client_of_the_user_is_used_and_left_open() -> None:
+    import httpx
+    import httpx2
+
+    for module in (httpx, httpx2):
+        async with module.AsyncClient(headers={"x-mine": "yes"}, timeout=0.5) as client:
+            with Scripted(GOOD) as server:
+                assert (await model(server.url, client=client).generate_text("hi")).text == "Hello"
+                assert "x-mine: yes" in server.asked[0][0]
+            assert not client.is_closed

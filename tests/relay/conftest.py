@@ -1,0 +1,59 @@
+"""Every law is held by each engine: in memory, on a real redis-server, and on one in cluster mode."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from millstream.relay import Hub
+from relay.engines import Engine, InMemory, OnCluster, OnRedis
+from relay.redis_server import RedisServer
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisServer]:
+    server = RedisServer("--cluster-enabled", "yes")
+    client = server.client()
+    client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO").replace(b"\r", b""):
+        pass
+    client.close()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "memory":
+        yield InMemory()
+        return
+    kind, fixture = {"redis": (OnRedis, "redis_server"), "cluster": (OnCluster, "redis_cluster")}[request.param]
+    on = kind(request.getfixturevalue(fixture))
+    yield on
+    on.client.close()
+
+
+@pytest.fixture
+def on_redis(redis_server: RedisServer) -> Iterator[OnRedis]:
+    on = OnRedis(redis_server)
+    yield on
+    on.client.close()
+
+
+@pytest.fixture
+async def hub(engine: Engine) -> AsyncIterator[Hub]:
+    async with engine.hub() as running:
+        yield running
