@@ -146,7 +146,8 @@ def test_document(data):
 def leaves():
     return st.one_of(
         st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False),
-        st.text(st.characters(exclude_categories=["Cs"]), max_size=12), st.sampled_from(["x" * 300, "long \u00e9 " * 50]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+        st.sampled_from(["x" * 300, "long \u00e9 " * 50]),
     )  # fmt: skip
 
 

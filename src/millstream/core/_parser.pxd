@@ -6,16 +6,22 @@ cdef class Parser:
     cdef bint _busy, _closed
     cdef bint _broken  # by an exception that was not the input's fault
     cdef readonly object error
+
     @cython.final
     cdef list take(self, object data, bint text)
+
     @cython.final
     cdef list finish(self)
+
     @cython.final
     cdef int renew(self) except -1
+
     @cython.final
     cdef int enter(self) except -1
+
     @cython.final
     cdef int run(self, const char *p, size_t n, list out) except -1
+
     # For the subclass:
     cdef int parse(self, const char *p, size_t n, list out) except -1
     cdef int end(self, list out) except -1

@@ -21,6 +21,9 @@ cdef extern from "Python.h":
 cdef class Parser:
     """Base of the parsers: `feed`, `close`, `reset` and `error`. Not for use by itself."""
 
+    def __reduce__(self):
+        raise TypeError("a parser cannot be pickled")
+
     cdef list take(self, object data, bint text):
         """Feed bytes-like, or str if `text`, and return what it completed."""
         cdef Py_buffer view

@@ -378,7 +378,7 @@ cdef class SSEParser(Parser):
 
     cdef int _set_event(self, ms_span value) except -1:
         # One remembered name: a run of equal events decodes its name once.
-        if value.n != self._name.n or memcmp(value.p, self._name.p, value.n) != 0:
+        if value.n != self._name.n or value.n == 0 or memcmp(value.p, self._name.p, value.n) != 0:
             buffer_clear(&self._name)
             buffer_append(&self._name, value.p, value.n)
             self._event_name = PyUnicode_DecodeUTF8(value.p, value.n, "replace")
