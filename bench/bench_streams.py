@@ -88,12 +88,10 @@ OPERATORS: dict[str, Build] = {
     "timeout": lambda s: s.timeout(idle=60.0),
     "retry": lambda s: s.retry(lambda: Stream(Source(0)), RetryPolicy(budget=None)),
     "monitor": lambda s: s.monitor(StreamMonitor()),
+    "buffer(64)": lambda s: s.buffer(64),
     "map + filter": lambda s: s.map(triple).filter(even),
     "five: map filter tap scan take": lambda s: s.map(triple).filter(even).tap(ignore).scan(add, 0).take(sys.maxsize),
 }
-NEED_BUFFER: dict[str, Build] = {"buffer(64)": lambda s: s.buffer(64)}  # type: ignore[attr-defined]
-if hasattr(Stream, "buffer"):
-    OPERATORS |= NEED_BUFFER
 
 
 def expected(name: str, n: int) -> tuple[int, Any]:
