@@ -10,19 +10,28 @@ CYTHON := $(wildcard src/millstream/core/*.pyx src/millstream/core/*.pxd)
 SOURCES := $(wildcard csrc/*.h) $(CYTHON) setup.py
 NPM := $(if $(shell command -v npm 2>/dev/null),tests/js/node_modules/.installed)
 
-.PHONY: help build demo test lint bench soak clean
+SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
+
+.PHONY: help build demo peers test test-local lint bench soak clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(VENV)/.built ## Compile the extensions
 
 demo: $(VENV)/.built ## Run the demo (options in ARGS="...")
 	@$(VENV)/bin/millstream demo $(ARGS)
 
+peers: $(VENV)/.peers ## Set up what the suites of other libraries need (tests/compat/test_peers.py)
+
 test: $(VENV)/.dev $(VENV)/.built $(NPM) ## Run the tests (options in ARGS="...")
 	@$(PY) -m pytest $(ARGS)
+
+test-local: $(VENV)/.dev $(VENV)/.built ## Chat, tools and objects with the model at MILLSTREAM_LOCAL_BASE_URL
+	@test -n "$$MILLSTREAM_LOCAL_BASE_URL" || \
+	  { echo 'Set MILLSTREAM_LOCAL_BASE_URL, such as http://127.0.0.1:8080/v1; see docs/howto/local_model.md' >&2; exit 1; }
+	@$(PY) -m pytest tests/providers/test_local.py $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
 	@$(PY) -m ruff check .
@@ -69,5 +78,16 @@ $(VENV)/.built: $(SOURCES) $(VENV)/.installed
 	@touch $@
 
 tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
-	@cd tests/js && npm ci --silent --no-audit --no-fund
+	@cd tests/js && if npm ci --silent --no-audit --no-fund; then touch node_modules/.installed; \
+	  elif [ "$$MILLSTREAM_REQUIRE_NODE" = 1 ]; then exit 1; \
+	  else echo 'npm ci failed (no network?): the tests with npm clients are skipped' >&2; fi
+
+$(VENV)/.peers: pyproject.toml | $(VENV)/.installed
+	@for group in peers litellm; do \
+	  $(PYTHON) -m venv $(VENV)/$$group && $(VENV)/$$group/bin/python -m pip install -q --upgrade pip && \
+	  $(VENV)/$$group/bin/python -m pip install -q --group $$group || exit 1; done
+	@mkdir -p $(SDISTS)
+	@for sdist in httpx_sse-0.4.3 openai-3.52.0 anthropic-2.11.0; do \
+	  test -f $(SDISTS)/$$sdist.tar.gz || \
+	  $(PY) -m pip download -q --no-deps --no-binary :all: --dest $(SDISTS) $${sdist%-*}==$${sdist##*-} || exit 1; done
 	@touch $@

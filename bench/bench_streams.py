@@ -34,6 +34,7 @@ BY_BATCHES = "map + filter, read by batches()"
 
 # The target of issue 5 for map + filter, batched, and for five operators against aiostream.
 TARGET_US = 0.35
+TARGET_BUFFER_US = 1.0
 TARGET_TIMES = 10.0
 
 
@@ -54,6 +55,10 @@ class Source:
 
 
 def triple(item: int) -> int:
+    return item * 3
+
+
+async def triple_later(item: int) -> int:
     return item * 3
 
 
@@ -89,15 +94,32 @@ OPERATORS: dict[str, Build] = {
     "retry": lambda s: s.retry(lambda: Stream(Source(0)), RetryPolicy(budget=None)),
     "monitor": lambda s: s.monitor(StreamMonitor()),
     "buffer(64)": lambda s: s.buffer(64),
+    "buffer(1024)": lambda s: s.buffer(1024),
+    "buffer(64, conflate)": lambda s: s.buffer(64, overflow="conflate"),
+    "buffer(n, drop_oldest)": lambda s: s.buffer(EVENTS, overflow="drop_oldest"),
+    "merge of two": lambda s: s.merge(Source(0), buffer=64),
+    "throttle": lambda s: s.throttle(1e9, burst=10**9),
+    "smooth": lambda s: s.smooth(delay=0),
+    "debounce, nothing merged": lambda s: s.debounce(60.0, merge=lambda older, newer: None),
+    "keep_alive": lambda s: s.keep_alive(60.0),
+    "map_ordered(8)": lambda s: s.map_ordered(triple_later, 8),
+    "map_unordered(8)": lambda s: s.map_unordered(triple_later, 8),
     "map + filter": lambda s: s.map(triple).filter(even),
     "five: map filter tap scan take": lambda s: s.map(triple).filter(even).tap(ignore).scan(add, 0).take(sys.maxsize),
+}
+
+
+BRANCHES: dict[str, Callable[[Stream[Any]], Any]] = {
+    "tee(2), both read": lambda s: s.tee(2),
+    "broadcast(2), both read": lambda s: s.broadcast(2, overflow="conflate"),
+    "share(2)": lambda s: s.share(2),
 }
 
 
 def expected(name: str, n: int) -> tuple[int, Any]:
     """(how many items, the last one), by plain Python."""
     items: list[Any] = list(range(n))
-    if name in ("map", "pipe"):
+    if name in ("map", "pipe") or name.startswith("map_"):
         items = [triple(item) for item in items]
     elif name == "filter":
         items = [item for item in items if even(item)]
@@ -128,6 +150,20 @@ async def ours(build: Build, n: int, size: int) -> tuple[int, Any]:
         return await drain(stream)
 
 
+async def branched(build: Callable[[Stream[Any]], Any], n: int, size: int) -> tuple[int, Any]:
+    """Every branch read by a task of its own; what all got together, and the last item of all."""
+    source = Stream.from_batches(Source(n, size)) if size > 1 else Stream(Source(n))
+    found: list[tuple[int, Any]] = []
+
+    async def read(branch: Stream[Any]) -> None:
+        found.append(await drain(branch))
+
+    async with build(source) as branches, anyio.create_task_group() as group:
+        for branch in branches:
+            group.start_soon(read, branch)
+    return sum(count for count, _ in found), max(last for _, last in found if last is not None)
+
+
 async def by_batches(n: int) -> tuple[int, Any]:
     """The same for a consumer that takes lists."""
     count, last = 0, None
@@ -153,6 +189,34 @@ async def aiostream_five(n: int) -> tuple[int, Any]:
         steps | pipe.accumulate(add, initializer=0) | pipe.skip(1) | pipe.take(sys.maxsize)
     ).stream() as streamer:
         return await drain(streamer)
+
+
+async def aiostream_merge(n: int) -> tuple[int, Any]:
+    from aiostream import stream
+
+    async with stream.merge(Source(n), Source(0)).stream() as streamer:
+        return await drain(streamer)
+
+
+async def aiostream_map(n: int) -> tuple[int, Any]:
+    from aiostream import pipe, stream
+
+    async with (stream.iterate(Source(n)) | pipe.map(triple_later, task_limit=8)).stream() as streamer:
+        return await drain(streamer)
+
+
+async def memory_stream(n: int) -> tuple[int, Any]:
+    """`buffer(64)` by hand."""
+    send, receive = anyio.create_memory_object_stream[int](64)
+
+    async def pump() -> None:
+        async with send:
+            async for item in Source(n):
+                await send.send(item)
+
+    async with anyio.create_task_group() as group, receive:
+        group.start_soon(pump)
+        return await drain(receive)
 
 
 async def by_hand(n: int, steps: int) -> tuple[int, Any]:
@@ -186,6 +250,9 @@ async def by_hand(n: int, steps: int) -> tuple[int, Any]:
 PEERS: dict[str, tuple[str, Callable[[int], Awaitable[tuple[int, Any]]]]] = {
     "aiostream: map + filter": ("map + filter", aiostream_two),
     "aiostream: five": ("five: map filter tap scan take", aiostream_five),
+    "aiostream: merge of two": ("none", aiostream_merge),
+    "aiostream: map, 8 at a time": ("map", aiostream_map),
+    "anyio memory stream of 64": ("none", memory_stream),
     "anyio memory streams: map + filter": ("map + filter", lambda n: by_hand(n, 2)),
     "anyio memory streams: five": ("five: map filter tap scan take", lambda n: by_hand(n, 5)),
 }
@@ -221,6 +288,11 @@ async def measure(events: int = EVENTS) -> list[Row]:
         single, _ = await timed(lambda n, build=build: ours(build, n, 1), events, answer)
         batched, spread = await timed(lambda n, build=build: ours(build, n, BATCH), events, answer)
         rows.append(Row(name, single, batched, spread))
+    for name, split in BRANCHES.items():
+        answer = (events if name.startswith("share") else 2 * events, events - 1)
+        single, _ = await timed(lambda n, split=split: branched(split, n, 1), events, answer)
+        batched, spread = await timed(lambda n, split=split: branched(split, n, BATCH), events, answer)
+        rows.append(Row(name, single, batched, spread))
     batched, spread = await timed(by_batches, events, expected("map + filter", events))
     rows.append(Row(BY_BATCHES, batched, batched, spread))
     for name, (kind, run) in PEERS.items():
@@ -240,7 +312,11 @@ def targets(rows: list[Row]) -> str:
     two, five = by_name["map + filter"], by_name["five: map filter tap scan take"]
     lines = ["| target | wanted | measured | |", "|---|---|---|---|"]
     lines.append(f"| map + filter, batched | <= {TARGET_US} us | {two:.3f} us | {verdict(two <= TARGET_US)} |")
+    buffer = by_name["buffer(64)"]
+    met = verdict(buffer <= TARGET_BUFFER_US)
+    lines.append(f"| buffer(64), batched | <= {TARGET_BUFFER_US:g} us | {buffer:.3f} us | {met} |")
     compared = [
+        ("merge of two", by_name["merge of two"], "merge of two"),
         ("map + filter", two, "map + filter"),
         (BY_BATCHES, by_name[BY_BATCHES], "map + filter"),
         ("five operators", five, "five"),

@@ -32,10 +32,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "botocore": ["providers/bedrock.py:lazy"],
     "rich": ["cli"],
     "uvicorn": ["cli"],
-    "httpx": ["compat/httpx_sse.py:lazy"],
-    "jiter": ["compat/jiter.py:lazy"],
-    "openai": ["compat/openai.py:lazy"],
-    "anthropic": ["compat/anthropic.py:lazy"],
+    "jiter": ["compat/_growing.py:lazy"],
 }
 # Floors 0 to 2 are "pure, synchronous, no I/O, no clock".
 IMPURE = {"asyncio", "threading", "socket", "ssl", "selectors", "subprocess", "time", "http", "urllib"}

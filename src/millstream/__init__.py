@@ -59,8 +59,13 @@ if TYPE_CHECKING:
     from millstream.providers import provider_names as provider_names
     from millstream.providers import user_inputs as user_inputs
     from millstream.streams import END as END
+    from millstream.streams import KEEP_ALIVE as KEEP_ALIVE
     from millstream.streams import RESTART as RESTART
+    from millstream.streams import BufferedStream as BufferedStream
     from millstream.streams import BufferPool as BufferPool
+    from millstream.streams import CallerRuns as CallerRuns
+    from millstream.streams import Conflate as Conflate
+    from millstream.streams import DropAfter as DropAfter
     from millstream.streams import RetryBudget as RetryBudget
     from millstream.streams import RetryPolicy as RetryPolicy
     from millstream.streams import Runnable as Runnable
@@ -71,7 +76,9 @@ if TYPE_CHECKING:
     from millstream.streams import TextProgress as TextProgress
     from millstream.streams import TextStream as TextStream
     from millstream.streams import Timeouts as Timeouts
+    from millstream.streams import fan_out as fan_out
     from millstream.streams import filters as filters
+    from millstream.streams import merge as merge
     from millstream.streams import pipeline as pipeline
     from millstream.streams import sink as sink
     from millstream.streams import stage as stage
@@ -113,6 +120,7 @@ _PROVIDERS = [
 ]
 _STREAMS = [
     *["BufferPool", "RetryBudget", "RetryPolicy", "StreamHealth", "StreamMonitor", "StreamProcessor", "TextProgress"],
+    *["BufferedStream", "CallerRuns", "Conflate", "DropAfter", "KEEP_ALIVE", "fan_out", "merge"],
     *["END", "RESTART", "Runnable", "TextStream", "Timeouts", "filters", "pipeline", "sink", "stage"],
 ]
 _TOOLS = [

@@ -269,3 +269,12 @@ def test_raw_events_of_any_shape_do_no_harm() -> None:
     junk.append(json.dumps({"type": "content_block_delta", "index": 9, "delta": {"partial_json": "x"}}))
     junk.append('{"type":"response.output_item.done","item":5,"output_index":0}')
     assert ms.assistant_message([ms.Raw(data) for data in junk]).parts == ()
+
+
+def test_a_spoken_answer_goes_back_as_its_transcript() -> None:
+    events = [
+        ms.TextDelta("Hi", _meta={"audio": "a1"}),
+        ms.File("audio/pcm", b"pcm", _meta={"audio": "a1"}),
+        ms.TextDelta(" you", _meta={"audio": "a1"}),
+    ]
+    assert [part.text for part in ms.assistant_message(events, "openai").parts] == ["Hi you"]

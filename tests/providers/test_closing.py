@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 import millstream as ms
-from providers.live import KEY, Connection, Scripted, chunk, head
+from providers.live import KEY, Connection, Scripted, chunk, head, whole
 from providers.test_errors import GOOD, delta, event
 
 pytestmark = pytest.mark.anyio
@@ -172,3 +172,21 @@ async def test_a_client_of_the_user_is_used_and_left_open() -> None:
                 assert (await model(server.url, client=client).generate_text("hi")).text == "Hello"
                 assert "x-mine: yes" in server.asked[0][0]
             assert not client.is_closed
+
+
+async def test_cookies_do_not_travel_from_one_answer_to_the_next_request() -> None:
+    with Scripted(GOOD.replace(b"\r\n\r\n", b"\r\nset-cookie: session=secret\r\n\r\n", 1)) as server:
+        for _ in range(2):
+            await model(server.url).generate_text("hi")
+        assert "cookie" not in server.asked[1][0].lower()
+
+
+async def test_a_client_that_follows_redirects_does_not_follow_them_here() -> None:
+    import httpx2
+
+    with Scripted(GOOD) as other:
+        moved = whole("307 Temporary Redirect", b"", more=f"location: {other.url}/\r\n")
+        async with httpx2.AsyncClient(follow_redirects=True) as client:
+            with Scripted(moved) as server, pytest.raises(ms.ProviderError, match="redirects are not followed"):
+                await model(server.url, client=client, retry=None).generate_text("hi")
+        assert other.asked == []

@@ -8,7 +8,7 @@ import pytest
 
 from millstream.relay import Hub
 from relay.engines import Engine, InMemory, OnCluster, OnRedis
-from relay.redis_server import RedisServer
+from relay.redis_server import RedisServer, free_port
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -18,21 +18,19 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    server = RedisServer()
-    yield server
-    server.close()
+    with RedisServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def redis_cluster() -> Iterator[RedisServer]:
-    server = RedisServer("--cluster-enabled", "yes")
-    client = server.client()
-    client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-    while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO").replace(b"\r", b""):
-        pass
-    client.close()
-    yield server
-    server.close()
+    with RedisServer("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
+        client = server.client()
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+            pass
+        client.close()
+        yield server
 
 
 @pytest.fixture(params=["memory", "redis", "cluster"])

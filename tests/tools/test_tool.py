@@ -117,7 +117,8 @@ def test_pydantic_validates_what_has_anything_of_pydantic_in_it() -> None:
     with pytest.raises(ArgumentsInvalid) as caught:
         made.bind(b'{"pair":{"left":1,"right":{"n":0}},"n":9,"more":1}', CONTEXT)
     assert str(caught.value) == (
-        "pair.right.n: Input should be greater than 0; n: Input should be less than 9; more: Unexpected keyword argument"
+        "pair.right.n: Input should be greater than 0; n: Input should be less than 9; "
+        "more: Unexpected keyword argument"
     )
 
 
@@ -144,7 +145,7 @@ def test_a_property_named_title_stays_in_the_schema() -> None:
     ids=lambda value: repr(value)[:24],
 )
 def test_what_does_not_fit_is_told_with_its_path(data: bytes, said: str) -> None:
-    with pytest.raises(ArgumentsInvalid, match=".") as caught:
+    with pytest.raises(ArgumentsInvalid) as caught:
         ms.tool(weather).bind(data, CONTEXT)
     assert said in str(caught.value)
 
@@ -152,12 +153,12 @@ def test_what_does_not_fit_is_told_with_its_path(data: bytes, said: str) -> None
 def test_defaults_that_are_no_json_are_used_as_they_are() -> None:
     sentinel, many = object(), [1, 2]
 
-    def keep(a: Any = sentinel, b: list[int] = many, c: datetime.date = datetime.date(2020, 1, 1)) -> Any:  # noqa: B006, B008
+    def keep(a: Any = sentinel, b: list[int] = many, c: datetime.date = datetime.date(2020, 1, 1)) -> Any:
         return a, b, c
 
     made = ms.tool(keep)
     assert made.bind(b"{}", CONTEXT)() == (sentinel, many, datetime.date(2020, 1, 1))
-    assert made.parameters["required"] if "required" in made.parameters else [] == []
+    assert made.parameters["required"] == []
 
 
 def test_every_kind_of_callable() -> None:

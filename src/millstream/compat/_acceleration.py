@@ -21,7 +21,7 @@ class NotAccelerated(UserWarning):
 
 
 class Replacement(NamedTuple):
-    """`new` in the place of the attribute `name` of `owner`: a module, a class, or an object that can be weakly held."""
+    """`new` in the place of the attribute `name` of `owner`: a module, a class, or another object, held weakly."""
 
     owner: Any
     name: str

@@ -39,14 +39,14 @@ def accelerate_client(sdk: str, client: Any) -> Acceleration:
     base = package("_base_client").BaseClient
     if not isinstance(client, base):
         raise TypeError(f"accelerate() takes a client of {sdk}, not {type(client).__name__}")
-    kind = type(client)
+    kind: Any = type(client)
     if HOOK in vars(kind) and hasattr(kind, "_millstream"):
         kind = kind.__base__  # accelerated before: once more, for whoever undoes first
     if getattr(kind, HOOK, None) is not getattr(base, HOOK, None):
         return _leave(sdk, f"{kind.__name__} reads its streams in a way of its own")
     if problem := _problem(sdk):
         return _leave(sdk, problem)
-    return Acceleration([Replacement(client, "__class__", _accelerated(kind, _decoder(sdk)))])
+    return Acceleration([Replacement(client, "__class__", _accelerated(kind, sdk))])
 
 
 def accelerate_process(sdk: str, also: Callable[[], Iterable[Replacement]]) -> Acceleration:
@@ -58,8 +58,7 @@ def accelerate_process(sdk: str, also: Callable[[], Iterable[Replacement]]) -> A
     base = _load(sdk)("_base_client").BaseClient
     if problem := _problem(sdk):
         return _leave(sdk, problem)
-    decoder = _decoder(sdk)
-    return Acceleration([Replacement(base, HOOK, _hook(decoder)), *also()])
+    return Acceleration([Replacement(base, HOOK, _hook(sdk)), *also()])
 
 
 def _load(sdk: str) -> Callable[[str], Any]:
@@ -149,7 +148,9 @@ def _decoder(sdk: str) -> type[Any]:
 
 
 @cache
-def _hook(decoder: type[Any]) -> Callable[[Any], Any]:
+def _hook(sdk: str) -> Callable[[Any], Any]:
+    decoder = _decoder(sdk)
+
     def _make_sse_decoder(self: Any) -> Any:
         return decoder()
 
@@ -158,9 +159,9 @@ def _hook(decoder: type[Any]) -> Callable[[Any], Any]:
 
 
 @cache
-def _accelerated(kind: type[Any], decoder: type[Any]) -> type[Any]:
+def _accelerated(kind: Any, sdk: str) -> Any:
     """Make a class of clients that differs in its decoder only. A client's copies are of its class."""
-    body = {HOOK: _hook(decoder), "_millstream": True, "__module__": kind.__module__, "__doc__": kind.__doc__}
+    body = {HOOK: _hook(sdk), "_millstream": True, "__module__": kind.__module__, "__doc__": kind.__doc__}
     accelerated = type(kind.__name__, (kind,), body)
     accelerated.__qualname__ = kind.__qualname__
     return accelerated

@@ -245,7 +245,9 @@ class SSEDecoder(Decoder):
             self._end(terminated=True)
             return
         obj = message.json()
-        if isinstance(obj, dict):
+        if message.event == "error" and isinstance(obj, dict) and obj.get("type") != "error":
+            self._fail(provider_error(obj, provider=self.provider))  # of a proxy: the wire's own errors say their type
+        elif isinstance(obj, dict):
             self._object(obj, message)
         else:
             self._emit(Raw(message.data, message.event if message.named else ""))

@@ -67,6 +67,8 @@ class AnthropicMessagesDecoder(SSEDecoder):
                 pass
             case "error":
                 self._fail(provider_error(obj, provider=self.provider))
+            case None if obj.get("error"):
+                self._fail(provider_error(obj, provider=self.provider))  # a proxy's, or another server's
             case _:
                 self._raw(message)
 

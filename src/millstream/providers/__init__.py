@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from millstream.errors import UnknownProvider
 from millstream.providers._base import HTTPProvider
-from millstream.providers._provider import Prompt, Provider, Settings
+from millstream.providers._provider import Prompt, Provider, RunSettings, Settings
 from millstream.providers._result import ObjectResult, TextResult
 from millstream.providers.anthropic import Anthropic
 from millstream.providers.azure import AzureOpenAI
@@ -43,6 +43,7 @@ __all__ = [
     "OpenAIResponses",
     "Prompt",
     "Provider",
+    "RunSettings",
     "Settings",
     "TextResult",
     "provider",

@@ -7,17 +7,17 @@ key does not travel as a bearer token. What its wire looks like stands in `proto
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, Unpack, cast, overload
 from urllib.parse import urlsplit
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from orjson import dumps
 
 from millstream.errors import AuthError, IncompleteStream, StreamError, UsageError
 from millstream.events import Event, FinishReason
 from millstream.limits import DEFAULT_LIMITS, Limits
-from millstream.messages import Message, Request, as_messages
+from millstream.messages import Message, Request, ToolSpec, as_messages
 from millstream.objects import ObjectStream
 from millstream.objects._backend import BackendName
 from millstream.objects._stream import Repair
@@ -27,15 +27,20 @@ from millstream.providers._explain import Explained
 from millstream.providers._http import Call
 from millstream.providers._keys import KeyLike, find_key
 from millstream.providers._objects import TOOL, ObjectMode, Schemas, ask_for_object
-from millstream.providers._provider import Prompt, Settings
+from millstream.providers._provider import Prompt, Provider, RunSettings, Settings
 from millstream.providers._result import Collector, ObjectResult, TextResult
 from millstream.streams import RetryPolicy, Stream, Timeouts
 from millstream.streams.sources.response import ResponseSource
 from millstream.streams.timeouts import DEFAULT_TIMEOUTS
+from millstream.tools import Agent, run_steps, tool_specs
+from millstream.tools._tool import AnyTool, as_tools
+from millstream.tools.stop import StopWhen
 
 __all__ = ["HTTPProvider"]
 
 T = TypeVar("T")
+
+RUN = RunSettings.__annotations__.keys() - Settings.__annotations__.keys()
 
 DEFAULT_RETRY = RetryPolicy()
 
@@ -98,7 +103,7 @@ class HTTPProvider:
         self.settings = settings
         _refuse_unknown(settings)
         self._client = client
-        self._headers = dict(headers or {})
+        self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         at_home = base_url is None or not self.home or _origin(self.base_url) == _origin(self.home)
         self._key = find_key(api_key, self.key_names, sent_home=at_home)
         if self._key is None and self.needs_key and at_home and not self._has_own_auth():
@@ -110,30 +115,64 @@ class HTTPProvider:
     # --- text ----------------------------------------------------------------------------------------------------
 
     def stream_text(
-        self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[Settings]
+        self,
+        prompt: Prompt,
+        *,
+        tools: Iterable[AnyTool] = (),
+        stop_when: StopWhen | None = None,
+        **settings: Unpack[RunSettings],
     ) -> Stream[Event]:
         """Stream an answer. Nothing is sent before the stream is entered or iterated.
 
         Args:
             prompt: a string, messages or a `Request`.
             tools: functions and `Tool`s, which are run, or `ToolSpec`s, whose calls are left to the caller.
-            stop_when: when a run with tools ends; see `millstream.tools`.
-            settings: for this call.
+            stop_when: when a run with tools ends, as in `max_steps(5)`; by default with the answer.
+            settings: for this call, see `Settings` and `RunSettings`. A `tool_choice` that makes the model call a tool
+                counts for the first step only: a model that must call tools never ends.
         Raises: InvalidMessage, Inexpressible: at the call. ConnectionFailed, StreamTimeout, ProviderError and its
             kinds: when it is opened. The same and others while it is read: see `millstream.stream`.
         """
-        return self.open(self.request(prompt, tools=tools, **settings))
+        run: dict[str, Any] = {name: settings.pop(name) for name in RUN if name in settings}  # type: ignore[misc]
+        tools = tuple(tools)
+        request = self.request(prompt, tools=tool_specs(tools), **cast("Settings", settings))
+        given = as_tools((*(prompt.tools if isinstance(prompt, Request) else ()), *tools))
+        if stop_when is None and "handoffs" not in run and all(isinstance(one, ToolSpec) for one in given.values()):
+            return self.open(request)
+        if "handoffs" in run:
+            run["handoffs"] = {name: _agent(one, request.tools) for name, one in run["handoffs"].items()}
+        return run_steps(
+            self._steps(request), request.messages, given.values(), stop_when=stop_when, protocol=self.protocol, **run
+        )
+
+    def _steps(self, request: Request) -> Callable[[list[Message]], Stream[Event]]:
+        """Open the steps of a run, the first as the request says."""
+        choice = request.tool_choice
+
+        def open_step(messages: list[Message]) -> Stream[Event]:
+            nonlocal choice
+            step = replace(request, messages=tuple(messages), tool_choice=choice)
+            choice = choice if choice in (None, "auto", "none") else None
+            return self.open(step)
+
+        return open_step
 
     async def generate_text(
-        self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[Settings]
+        self,
+        prompt: Prompt,
+        *,
+        tools: Iterable[AnyTool] = (),
+        stop_when: StopWhen | None = None,
+        **settings: Unpack[RunSettings],
     ) -> TextResult:
         """Return the whole answer: that stream, collected.
 
         Raises: as `stream_text`, with the `TextResult` so far in `partial`. IncompleteStream: its end never came.
         """
-        collector = Collector(self.protocol)
+        stream = self.stream_text(prompt, tools=tools, stop_when=stop_when, **settings)
+        collector = Collector(self.protocol, stream)
         try:
-            async with self.stream_text(prompt, tools=tools, stop_when=stop_when, **settings) as events:
+            async with stream as events:
                 async for batch in events.batches():
                     for event in batch:
                         collector.add(event)
@@ -198,10 +237,22 @@ class HTTPProvider:
             limits=self.limits,
         )
 
+    @overload
+    async def generate_object(
+        self, prompt: Prompt, type: type[T], *, mode: ObjectMode | None = ..., lenient: bool = ...,
+        repair: Repair | None = ..., repairs: int = ..., backend: BackendName | None = ...,
+        **settings: Unpack[Settings],
+    ) -> ObjectResult[T]: ...  # fmt: skip
+    @overload
+    async def generate_object(
+        self, prompt: Prompt, type: Any, *, mode: ObjectMode | None = ..., lenient: bool = ...,
+        repair: Repair | None = ..., repairs: int = ..., backend: BackendName | None = ...,
+        **settings: Unpack[Settings],
+    ) -> ObjectResult[Any]: ...  # fmt: skip
     async def generate_object(
         self,
         prompt: Prompt,
-        type: type[T],
+        type: Any,
         *,
         mode: ObjectMode | None = None,
         lenient: bool = False,
@@ -209,7 +260,7 @@ class HTTPProvider:
         repairs: int = 1,
         backend: BackendName | None = None,
         **settings: Unpack[Settings],
-    ) -> ObjectResult[T]:
+    ) -> ObjectResult[Any]:
         """Return the whole object: that stream, collected. Raises: as `ObjectStream.final`."""
         objects = self.stream_object(
             prompt, type, mode=mode, lenient=lenient, repair=repair, repairs=repairs, backend=backend, **settings
@@ -220,7 +271,7 @@ class HTTPProvider:
 
     # --- one model call ------------------------------------------------------------------------------------------
 
-    def request(self, prompt: Prompt, *, tools: Iterable[Any] = (), **settings: Unpack[Settings]) -> Request:
+    def request(self, prompt: Prompt, *, tools: Iterable[ToolSpec] = (), **settings: Unpack[Settings]) -> Request:
         """Return what a call would ask: the settings of the call, else those of a `Request`, else the defaults.
 
         `extra` of all of them is merged. Raises: InvalidMessage. TypeError: an unknown setting.
@@ -249,7 +300,7 @@ class HTTPProvider:
 
         def attempt() -> Stream[Event]:
             wire = decoder(self.protocol, provider=self.name, limits=self.limits)
-            shown = {"content-type": "application/json", "accept": ", ".join(wire.media_types), **self._shown()}
+            shown = {"content-type": "application/json", "accept": ", ".join(wire.media_types), **self._shown(request)}
             call = Call(url, body, {**shown, **self._headers}, self._sign, lambda: wire.ended, self._client)
             key, model = self._key, request.model
             source = Explained(
@@ -267,7 +318,7 @@ class HTTPProvider:
         """Where to send it."""
         return self.base_url + self.path
 
-    def _shown(self) -> dict[str, str]:
+    def _shown(self, request: Request) -> dict[str, str]:
         """Headers that hold no secret."""
         return {}
 
@@ -278,7 +329,7 @@ class HTTPProvider:
 
     def _has_own_auth(self) -> bool:
         """Whether the caller has given headers that take the place of a key."""
-        return any(name.lower() in ("authorization", "api-key", "x-api-key") for name in self._headers)
+        return any(name in ("authorization", "api-key", "x-api-key") for name in self._headers)
 
     # --- the rest ------------------------------------------------------------------------------------------------
 
@@ -303,6 +354,15 @@ class HTTPProvider:
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower()
+
+
+def _agent(target: Any, tools: tuple[ToolSpec, ...]) -> Any:
+    """Whom a run is handed over to; a provider is told of the tools of the run."""
+    if not isinstance(target, Provider):
+        return target
+    return Agent(
+        open_step=lambda messages: target.stream_text(messages, tools=tools), protocol=getattr(target, "protocol", "")
+    )
 
 
 def _set_fields(request: Request) -> dict[str, Any]:

@@ -46,10 +46,13 @@ def ask_for_object(
     """
     if request.tools or request.response_format is not None:
         raise UsageError("stream_object writes tools and response_format itself: leave them out, or use stream_text")
-    schema = dict(type) if isinstance(type, Mapping) else json_schema(type, backend=backend)
+    given = isinstance(type, Mapping)
+    schema = dict(type) if given else json_schema(type, backend=backend)
     try:
         closed: dict[str, Any] | None = strict_schema(schema)
     except Inexpressible:
+        closed = None
+    if given and closed != schema:  # a schema of the caller is sent as it is
         closed = None
     is_object = schema.get("type") == "object" or "$ref" in schema
     if mode is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from millstream.events import Event
@@ -10,8 +10,13 @@ from millstream.messages import MessagesLike, Request, ResponseFormat
 from millstream.objects import ObjectStream
 from millstream.providers._result import ObjectResult, TextResult
 from millstream.streams import Stream
+from millstream.tools import Agent
+from millstream.tools._agent import OpenStep
+from millstream.tools._runner import Approve, OnToolError
+from millstream.tools._tool import AnyTool
+from millstream.tools.stop import StopWhen
 
-__all__ = ["Prompt", "Provider", "Settings"]
+__all__ = ["Prompt", "Provider", "RunSettings", "Settings"]
 
 T = TypeVar("T")
 
@@ -36,17 +41,42 @@ class Settings(TypedDict, total=False):
     extra: dict[str, Any]
 
 
+class RunSettings(Settings, total=False):
+    """What a call with tools may set besides: see `run_steps`. Without tools that are run, it counts for nothing.
+
+    Attributes: handoffs: who takes over, by name: a provider, an `Agent`, or a function that opens a step.
+    """
+
+    handoffs: Mapping[str, Provider | Agent | OpenStep]
+    max_parallel: int
+    tool_timeout: float | None
+    approve: Approve | None
+    on_error: OnToolError | None
+    eager: bool
+    deps: Any
+
+
 @runtime_checkable
 class Provider(Protocol):
     """A model. Those that speak HTTP derive from `HTTPProvider`; anything else with these methods will do."""
 
     def stream_text(
-        self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[Settings]
+        self,
+        prompt: Prompt,
+        *,
+        tools: Iterable[AnyTool] = (),
+        stop_when: StopWhen | None = None,
+        **settings: Unpack[RunSettings],
     ) -> Stream[Event]:
         """Stream an answer; with tools that can be run, run them and go on until `stop_when`."""
 
     async def generate_text(
-        self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[Settings]
+        self,
+        prompt: Prompt,
+        *,
+        tools: Iterable[AnyTool] = (),
+        stop_when: StopWhen | None = None,
+        **settings: Unpack[RunSettings],
     ) -> TextResult:
         """Collect that stream."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,6 +23,7 @@ from millstream.events import (
 )
 from millstream.messages import Message
 from millstream.protocols.history import MessageBuilder, tool_message
+from millstream.tools import Run
 
 __all__ = ["Collector", "ObjectResult", "TextResult"]
 
@@ -78,10 +80,15 @@ class ObjectResult(Generic[T]):
 
 
 class Collector:
-    """Collects the events of a stream. Args: protocol: whose opaque parts these are, see `MessageBuilder`."""
+    """Collects the events of a stream.
 
-    def __init__(self, protocol: str = "") -> None:
+    Args: protocol: whose opaque parts these are, see `MessageBuilder`. source: where they come from; a `Run` knows
+        better what each of its agents said.
+    """
+
+    def __init__(self, protocol: str = "", source: object = None) -> None:
         self._protocol = protocol
+        self._run = source if isinstance(source, Run) else None
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._kept: dict[type, list[Event]] = {
@@ -124,15 +131,14 @@ class Collector:
 
     def _unfinished(self) -> list[Message]:
         message = self._builder.message()
-        found = [message] if message.parts else []
-        if self._results:
-            order = {call.id: at for at, call in enumerate(message.tool_calls)}
-            results = sorted(self._results, key=lambda result: order.get(result.id, len(order)))
-            found.append(tool_message(results))
-        return found
+        order = {call.id: at for at, call in enumerate(message.tool_calls)}
+        return _said(message, sorted(self._results, key=lambda result: order.get(result.id, len(order))))
 
     def messages(self) -> list[Message]:
         """What the answer adds to the conversation, as far as it has come."""
+        if self._run is not None and self.finish is not None:
+            steps = self._run.so_far.steps
+            return [message for step in steps for message in _said(step.message, step.results)]
         return [*self._messages, *self._unfinished()]
 
     def result(self) -> TextResult:
@@ -151,3 +157,8 @@ class Collector:
             files=kept[File],  # type: ignore[arg-type]
             usage=(self.finish and self.finish.usage) or self._usage,
         )
+
+
+def _said(message: Message, results: Sequence[ToolResult]) -> list[Message]:
+    """What one step adds."""
+    return [*([message] if message.parts else []), *([tool_message(results)] if results else [])]

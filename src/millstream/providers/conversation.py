@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Unpack, cast
+from typing import Unpack, cast
 
 from millstream.errors import IncompleteStream, InvalidMessage, StreamBusy, StreamError
 from millstream.events import Event, Finish, FinishReason
 from millstream.messages import Message, MessagesLike, as_messages
-from millstream.providers._provider import Provider, Settings
+from millstream.providers._provider import Provider, RunSettings
 from millstream.providers._result import Collector, TextResult
 from millstream.streams import Stream
 from millstream.streams._pull import Puller
 from millstream.streams._tasks import Tasks
 from millstream.streams.operators._base import Operator
+from millstream.tools._tool import AnyTool
+from millstream.tools.stop import StopWhen
 
 __all__ = ["Conversation", "user_inputs"]
 
@@ -38,10 +40,10 @@ class Conversation:
         model: Provider,
         *,
         messages: MessagesLike = (),
-        tools: Iterable[Any] = (),
-        stop_when: Any = None,
+        tools: Iterable[AnyTool] = (),
+        stop_when: StopWhen | None = None,
         keep_partial: bool = False,
-        **settings: Unpack[Settings],
+        **settings: Unpack[RunSettings],
     ) -> None:
         self.model = model
         system = settings.pop("system", None)
@@ -53,7 +55,7 @@ class Conversation:
         self.settings = settings
         self._turn: _Turn | None = None
 
-    def say(self, said: MessagesLike, **settings: Unpack[Settings]) -> Stream[Event]:
+    def say(self, said: MessagesLike, **settings: Unpack[RunSettings]) -> Stream[Event]:
         """Say something, and return the stream of the answer. Use it in `async with`.
 
         Args: said: a string, which is stripped, or messages. settings: for this turn.
@@ -65,15 +67,16 @@ class Conversation:
             if not said:
                 raise InvalidMessage("nothing was said", field="messages")
         given = as_messages(said)
-        chosen = cast("Settings", {**self.settings, **settings})
+        chosen = cast("RunSettings", {**self.settings, **settings})
         source = self.model.stream_text([*self.messages, *given], tools=self.tools, stop_when=self.stop_when, **chosen)
-        return source._then(lambda puller: _Turn(puller, self, given))
+        collector = Collector(getattr(self.model, "protocol", ""), source)
+        return source._then(lambda puller: _Turn(puller, self, given, collector))
 
     def _refuse_second_turn(self) -> None:
         if self._turn is not None:
             raise StreamBusy("the turn before has not ended: read its stream to the end, or close it")
 
-    async def ask(self, said: MessagesLike, **settings: Unpack[Settings]) -> TextResult:
+    async def ask(self, said: MessagesLike, **settings: Unpack[RunSettings]) -> TextResult:
         """Say something and return the whole answer.
 
         Raises: as `say` and its stream, with the `TextResult` so far in `partial`.
@@ -94,11 +97,13 @@ class Conversation:
 class _Turn(Operator[Event]):
     """Follows the answer, and lets it join the history."""
 
-    def __init__(self, source: Puller[Event], conversation: Conversation, said: list[Message]) -> None:
+    def __init__(
+        self, source: Puller[Event], conversation: Conversation, said: list[Message], collector: Collector
+    ) -> None:
         super().__init__(source)
         self._conversation = conversation
         self._said = said
-        self._collector = Collector(getattr(conversation.model, "protocol", ""))
+        self._collector = collector
 
     async def open(self, tasks: Tasks) -> None:
         """Note what the user said, and open the source."""

@@ -10,17 +10,17 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from base64 import urlsafe_b64encode
 from hashlib import sha256
 
 from millstream.errors import InvalidEventId
 
-__all__ = ["check_event_id", "event_id", "new_stream_id", "parse_event_id", "stream_key"]
+__all__ = ["NO_KEY", "check_event_id", "event_id", "new_stream_id", "parse_event_id", "stream_key"]
 
-MAC_BYTES = 12
+MAC_DIGITS = 24
+NO_KEY = "/"  # no stream has it: for looking up what cannot be there
 
 _stream_id = re.compile(r"[A-Za-z0-9._:@~-]{1,128}", re.ASCII)
-_event_id = re.compile(r"([0-9]{1,20})\.([0-9]{1,20})\.([A-Za-z0-9_-]{16})", re.ASCII)
+_event_id = re.compile(r"([0-9]{1,20})\.([0-9]{1,20})\.([0-9a-f]{24})", re.ASCII)
 
 
 def new_stream_id() -> str:
@@ -63,4 +63,4 @@ def check_event_id(secret: bytes, text: str, mac: str) -> None:
 
 
 def _mac(secret: bytes, place: str) -> str:
-    return urlsafe_b64encode(hmac.digest(secret, place.encode(), "sha256")[:MAC_BYTES]).decode()
+    return hmac.digest(secret, place.encode(), "sha256").hex()[:MAC_DIGITS]

@@ -19,25 +19,38 @@ from anyio import CapacityLimiter, Event
 from millstream.errors import LogError
 from millstream.relay import _scripts as lua
 
-__all__ = ["Connection", "Lane"]
+__all__ = ["Connection", "Lane", "log_error"]
 
 MAX_ORDERS = 256  # of one round trip
 MAX_ORDER_BYTES = 1 << 20  # argument bytes after which a round trip takes no more orders
 
 Command = tuple[Any, ...]
 
-# Class of redis-py -> (reason, worth trying again). The first that is found among the bases counts.
+CLOSED = LogError("the log was closed", reason="connection")
+
+# What the server says first, or the class that redis-py makes of it -> (reason, worth trying again).
 REASONS = {
-    "BusyLoadingError": ("loading", True),
+    "NOAUTH": ("auth", False),
+    "WRONGPASS": ("auth", False),
+    "NOPERM": ("auth", False),
     "AuthenticationError": ("auth", False),
+    "AuthorizationError": ("auth", False),
     "AuthenticationWrongNumberOfArgsError": ("auth", False),
     "NoPermissionError": ("auth", False),
-    "AuthorizationError": ("auth", False),
-    "ReadOnlyError": ("readonly", True),
-    "MasterDownError": ("readonly", True),
-    "ClusterDownError": ("connection", True),
-    "TryAgainError": ("connection", True),
+    "OOM": ("memory", True),
     "OutOfMemoryError": ("memory", True),
+    "LOADING": ("loading", True),
+    "BUSY": ("loading", True),
+    "BusyLoadingError": ("loading", True),
+    "READONLY": ("readonly", True),
+    "MISCONF": ("readonly", True),  # it cannot save, and takes no writes until it can
+    "ReadOnlyError": ("readonly", True),
+    "MASTERDOWN": ("readonly", True),
+    "MasterDownError": ("readonly", True),
+    "CLUSTERDOWN": ("connection", True),
+    "ClusterDownError": ("connection", True),
+    "TRYAGAIN": ("connection", True),
+    "TryAgainError": ("connection", True),
     "TimeoutError": ("timeout", True),
     "ConnectionError": ("connection", True),
     "OSError": ("connection", True),
@@ -46,14 +59,10 @@ REASONS = {
 
 def log_error(error: Exception) -> LogError:
     """Return our exception for one of redis-py. The text names no host and no key: those stay in `__cause__`."""
-    text = str(error)
-    reason, retryable = next(
-        (REASONS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in REASONS), ("refused", False)
-    )
-    if text.startswith("OOM ") or "OOM command" in text:
-        reason, retryable = "memory", True
-    elif text.startswith(("BUSY ", "MISCONF ")):
-        reason, retryable = ("loading" if text.startswith("BUSY ") else "readonly"), True
+    names = [str(error).partition(" ")[0], *(cls.__name__ for cls in type(error).__mro__)]
+    reason, retryable = next((REASONS[name] for name in names if name in REASONS), ("refused", False))
+    if "unauthenticated" in str(error):  # what Redis says of a command with many arguments
+        reason, retryable = REASONS["NOAUTH"]
     ours = LogError(f"Redis: {reason} ({type(error).__name__})", reason=reason, retryable=retryable)
     ours.__cause__ = error
     return ours
@@ -122,12 +131,20 @@ class Connection:
 
 
 class _Order:
-    __slots__ = ("answer", "command", "done")
+    """Commands that leave together, and their answers; LogError in place of an answer that is an error."""
 
-    def __init__(self, command: Command) -> None:
-        self.command = command
+    __slots__ = ("answers", "commands", "done")
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
         self.done = Event()
-        self.answer: Any = None
+        self.answers: Sequence[Any] = ()
+
+    def fail(self, error: LogError) -> None:
+        again = LogError(error.message, reason=error.reason, retryable=error.retryable)
+        again.__cause__ = error.__cause__
+        self.answers = [again]
+        self.done.set()
 
 
 class Lane:
@@ -156,21 +173,28 @@ class Lane:
 
         Raises: LogError.
         """
-        order = self._order(command)
+        return (await self.transact(command))[-1]
+
+    async def transact(self, *commands: Command) -> Sequence[Any]:
+        """Order commands with nothing between them, MULTI and EXEC included if they are to be atomic.
+
+        Raises: LogError: the first one among the answers.
+        """
+        order = self._order(commands)
         await order.done.wait()
-        if isinstance(order.answer, LogError):
-            raise order.answer
-        return order.answer
+        for answer in order.answers:
+            if isinstance(answer, LogError):
+                raise answer
+        return order.answers
 
     def post(self, *command: Any) -> None:
         """Order a command and do not wait for it; errors are passed over."""
-        self._order(command)
+        self._order([command])
 
-    def _order(self, command: Command) -> _Order:
-        order = _Order(command)
+    def _order(self, commands: Sequence[Command]) -> _Order:
+        order = _Order(commands)
         if self._closed:
-            order.answer = LogError("the log was closed", reason="connection")
-            order.done.set()
+            order.fail(CLOSED)
         else:
             self._orders.append(order)
             self._ordered.set()
@@ -192,25 +216,24 @@ class Lane:
         n_bytes = 0
         while self._orders and len(orders) < MAX_ORDERS and n_bytes < MAX_ORDER_BYTES:
             order = self._orders.popleft()
-            n_bytes += sum(len(arg) for arg in order.command if isinstance(arg, bytes))
+            n_bytes += sum(len(arg) for command in order.commands for arg in command if isinstance(arg, bytes))
             orders.append(order)
         return orders
 
     async def _carry_out(self, orders: list[_Order]) -> None:
-        answers: list[Any] = [LogError("the log was closed", reason="connection")] * len(orders)
+        failure = CLOSED
         try:
-            answers = await self._exchange([order.command for order in orders])
-        except LogError as error:
-            answers = [
-                LogError(error.message, reason=error.reason, retryable=error.retryable).with_traceback(None)
-                for _ in orders
-            ]
-            for answer in answers:
-                answer.__cause__ = error.__cause__
-        finally:
-            for order, answer in zip(orders, answers, strict=True):
-                order.answer = answer
+            answers = await self._exchange([command for order in orders for command in order.commands])
+            for order in orders:
+                n = len(order.commands)
+                order.answers, answers = answers[:n], answers[n:]
                 order.done.set()
+        except LogError as error:
+            failure = error
+        finally:
+            for order in orders:
+                if not order.done.is_set():
+                    order.fail(failure)
 
     async def exchange(self, command: Command) -> Any:
         """Carry out one command, not in turn: for a lane without a worker.
@@ -239,6 +262,4 @@ class Lane:
             self._closed = True
             self._connection.abort()
         while self._orders:
-            order = self._orders.popleft()
-            order.answer = LogError("the log was closed", reason="connection")
-            order.done.set()
+            self._orders.popleft().fail(CLOSED)

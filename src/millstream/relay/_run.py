@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterable, Callable
-from typing import Any, Literal
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Any, Literal, TypeVar
 
 from anyio import CancelScope, Event, create_task_group, move_on_after
 
 from millstream.errors import LogError, ProcessingError, StreamError, StreamFenced, UsageError
 from millstream.events import Error, Finish, FinishReason, encode_event
 from millstream.protocols import Encoder
-from millstream.relay._log import Acquired, End, Status, StreamLog, persist
+from millstream.relay._log import Acquired, End, Status, StreamInfo, StreamLog, persist
 from millstream.relay._tail import LOST
 from millstream.streams import Stream
 from millstream.streams._clock import Clock
@@ -31,6 +31,8 @@ BUFFER_ITEMS = 1024
 BUFFER_BYTES = 1 << 20
 GOODBYE_SECONDS = 2.0  # how long a producer that is shut down may take to say so
 
+T = TypeVar("T")
+
 log = logging.getLogger("millstream")
 
 
@@ -42,6 +44,7 @@ class Run:
         role: "producer" if it is produced by this call; "consumer" if it exists already.
         status: OPEN until it has ended; of a consumer, as it was then.
         error: what ended it, if not the source's own end: also StreamFenced and LogError, which readers do not see.
+        local: the log was given up (`on_log_error="local"`): only readers of this process get the rest.
     """
 
     def __init__(self, stream_id: str, role: Literal["producer", "consumer"], status: Status) -> None:
@@ -49,6 +52,7 @@ class Run:
         self.role = role
         self.status = status
         self.error: Exception | None = None
+        self.local = False
         self._ended = Event()
         if status is not Status.OPEN:
             self._ended.set()
@@ -76,15 +80,18 @@ class Producer(Run):
         make: Callable[[], Any],
         encoder: Encoder | None,
         *,
+        go_local: Callable[[StreamInfo, int], StreamLog] | None = None,
         patience: float,
         clock: Clock,
     ) -> None:
         super().__init__(stream_id, "producer", Status.OPEN)
         self._log = source_log
         self._key = key
+        self._info = acquired.info
         self.gen = acquired.info.gen
         self._seq = acquired.info.seq
         self._make = make
+        self._go_local = go_local
         self._encoder = encoder
         self._framed = encoder is not None and encoder.media_type.startswith("text/event-stream")
         self._patience = patience
@@ -190,12 +197,22 @@ class Producer(Run):
 
     async def _append(self, items: list[bytes]) -> None:
         first = self._seq + 1
-        reason = await persist(
-            lambda: self._log.append(self._key, self.gen, first, items), patience=self._patience, clock=self._clock
-        )
+        reason = await self._ask(lambda: self._log.append(self._key, self.gen, first, items))
         self._seq += len(items)
         if reason is not None:
             self.stop(reason)
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await persist(call, patience=self._patience, clock=self._clock)
+        except LogError as error:
+            if self._go_local is None or self.local or not error.retryable:
+                raise
+            log.warning("relay: a stream goes on for the readers of this process only: %s", error)
+        self.local = True
+        self._log = self._go_local(self._info, self._seq)
+        self._log.on_cancel(self._key, self.stop)
+        return await call()
 
     async def _finish(self) -> None:
         end, last = self._ending()
@@ -206,7 +223,7 @@ class Producer(Run):
             tail += self._split(self._encoder.close())
         if tail:
             await self._append(tail)
-        await persist(lambda: self._log.finalize(self._key, self.gen, end), patience=self._patience, clock=self._clock)
+        await self._ask(lambda: self._log.finalize(self._key, self.gen, end))
         self.status = end.status
 
     def _ending(self) -> tuple[End, list[Any]]:

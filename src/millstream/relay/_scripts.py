@@ -77,6 +77,7 @@ if not fresh then
 end
 local at = now()
 gen = string.format('%.0f', math.max(gen + 1, at))
+redis.call('HSET', KEYS[1], 'tok', ARGV[2])  -- first: refused when memory is full, which no write after a DEL would be
 if fresh then
   redis.call('DEL', KEYS[1], KEYS[3])
   redis.call('HSET', KEYS[1], 'ep', gen, 'seq', 0, 'ends', 0, 'at', string.format('%.0f', at),

@@ -18,7 +18,7 @@ from anyio import Event
 from millstream.errors import ProducerLost, ProtocolError, ResumeGap, StreamNotFound
 from millstream.events import Error, decode_event, encode_event
 from millstream.events import Event as AnyEvent
-from millstream.relay._ids import check_event_id, event_id, parse_event_id
+from millstream.relay._ids import NO_KEY, check_event_id, event_id, parse_event_id
 from millstream.relay._log import End, Entry, Page, Status, StreamInfo, StreamLog, persist
 from millstream.streams import Stream
 from millstream.streams._clock import Clock
@@ -76,7 +76,7 @@ class Tail(Puller[Item]):
         clock: Clock,
     ) -> None:
         self._log = source
-        self._key = key or ""
+        self._key = key or NO_KEY
         self._after = after
         self._on_gap = on_gap
         self._allowed = allowed
@@ -105,7 +105,7 @@ class Tail(Puller[Item]):
         # S4: what is refused and what is not there take the same steps.
         info = await persist(lambda: self._log.info(self._key), patience=self._patience, clock=self._clock)
         allowed = await self._allowed()
-        if not allowed or not self._key or info.status is Status.MISSING:
+        if not allowed or info.status is Status.MISSING:
             raise StreamNotFound("no such stream")
         self.info, self._secret, self._epoch = info, info.secret, info.epoch
         if place is None or self._after is None:
@@ -141,6 +141,14 @@ class Tail(Puller[Item]):
     async def aclose(self) -> None:
         """Follow no longer."""
         self._stop()
+
+    def move(self, source: StreamLog, key: str) -> None:
+        """Read on in another log, if it is this stream that moved there."""
+        if key == self._key:
+            self._stop()
+            self._log = source
+            self._behind = self._poked = True
+            self._news.set()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -227,8 +235,6 @@ class Tail(Puller[Item]):
 
     def _missing(self, reason: str, epoch: int, seq: int, first: int | None) -> None:
         """Entries are missing behind the cursor: raise, or go on where `on_gap` says."""
-        if first is None and epoch != self._epoch:
-            first = 1
         available = event_id(self._secret, epoch, first) if first is not None else None
         text = {
             "epoch": "the stream was replaced by another one of the same id",
@@ -244,6 +250,8 @@ class Tail(Puller[Item]):
         self._behind = True
         if self._on_gap == "skip" or reason == "future":
             self._seq = seq
+        elif reason == "epoch":
+            self._seq = 0
         else:
             self._seq = first - 1 if first is not None else seq
 

@@ -12,18 +12,21 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
+from weakref import WeakSet
 
 import anyio
 from anyio.abc import TaskGroup
 
 from millstream.errors import StreamExists, StreamNotFound, UsageError
 from millstream.protocols import encoder
-from millstream.relay._ids import stream_key
+from millstream.relay._ids import NO_KEY, stream_key
 from millstream.relay._log import Acquired, Claim, Mode, Status, StreamInfo, StreamLog, persist
 from millstream.relay._run import Producer, Run
 from millstream.relay._tail import LOST, OnGap, Subscription, Tail
+from millstream.relay.memory import MemoryLog
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 
 __all__ = ["Authorize", "Hub", "MakeStream", "TakeOver"]
@@ -52,6 +55,8 @@ class Hub:
             orphaned.
         grace: seconds that producers get to finish when the block is left; then their streams are marked orphaned.
         patience: seconds for which a log that cannot be reached is tried again.
+        on_log_error: what a producer does after that: "fail", or go on for the "local" readers, those of this hub; the
+            stream is lost for all others, and cannot be resumed from before. `run.local` tells.
     Raises: UnknownProtocol.
     """
 
@@ -64,16 +69,22 @@ class Hub:
         take_over: TakeOver | None = None,
         grace: float = 0.0,
         patience: float = 30.0,
+        on_log_error: Literal["fail", "local"] = "fail",
         clock: Clock = ANYIO_CLOCK,
     ) -> None:
         encoder(protocol)
+        if on_log_error not in ("fail", "local"):
+            raise ValueError(f'on_log_error is "fail" or "local", not {on_log_error!r}')
         self.log = log
         self._authorize = authorize
         self._protocol = protocol
         self._take_over = take_over
         self._grace = grace
         self._patience = patience
+        self._local_if_down = on_log_error == "local"
         self._clock = clock
+        self._locals: dict[str, MemoryLog] = {}
+        self._tails: WeakSet[Tail] = WeakSet()
         self._tasks: TaskGroup | None = None
         self._runs: dict[str, Producer] = {}
 
@@ -167,6 +178,7 @@ class Hub:
             acquired,
             (lambda: make(after=info.seq - info.ends)) if resume else make,
             encoder(info.protocol) if info.protocol else None,
+            go_local=partial(self._go_local, key) if self._local_if_down else None,
             patience=self._patience,
             clock=self._clock,
         )
@@ -177,12 +189,23 @@ class Hub:
         self._entered().start_soon(self._run, key, producer, name="millstream.relay.run")
         return producer
 
+    def _go_local(self, key: str, info: StreamInfo, seq: int) -> StreamLog:
+        local = self._locals[key] = MemoryLog(max_streams=1, lease=self.log.lease, clock=self._clock)
+        local.adopt(key, info, seq)
+        for tail in list(self._tails):
+            tail.move(local, key)
+        return local
+
+    def _log_of(self, key: str | None) -> StreamLog:
+        return self._locals.get(key or NO_KEY, self.log)
+
     async def _run(self, key: str, producer: Producer) -> None:
         try:
             await producer.run()
         finally:
             if self._runs.get(key) is producer:
                 del self._runs[key]
+                self._locals.pop(key, None)  # readers that have not finished hold it themselves
 
     def _entered(self) -> TaskGroup:
         if self._tasks is None:
@@ -216,16 +239,19 @@ class Hub:
         async def lost(key: str, info: StreamInfo) -> None:
             await self._lost(stream_id, key, info)
 
+        key = stream_key(stream_id, owner)
         tail = Tail(
-            self.log,
-            stream_key(stream_id, owner),
+            self._log_of(key),
+            key,
             after,
             on_gap=on_gap,
             allowed=lambda: self._may(scope, stream_id),
             lost=lost,
-            patience=self._patience,
+            # Longer than that of a producer that will then go on without the log.
+            patience=2 * self._patience + 1.0 if self._local_if_down else self._patience,
             clock=self._clock,
         )
+        self._tails.add(tail)
         return Subscription(tail)
 
     @asynccontextmanager
@@ -254,7 +280,7 @@ class Hub:
         key = await self._reach(stream_id, scope, owner)
         status = Status.MISSING
         if key is not None:
-            status = await self._ask(lambda: self.log.cancel(key, reason))
+            status = await self._ask(lambda: self._log_of(key).cancel(key, reason))
         if status is Status.MISSING:
             raise StreamNotFound("no such stream")
         return status
@@ -262,18 +288,18 @@ class Hub:
     async def status(self, stream_id: str, *, scope: Any = None, owner: str = "") -> StreamInfo:
         """Return what is known of a stream; status "missing" also for one that `authorize` refuses. Raises LogError."""
         key = await self._reach(stream_id, scope, owner)
-        return replace(await self._ask(lambda: self.log.info(key)), secret=b"") if key is not None else MISSING
+        return replace(await self._ask(lambda: self._log_of(key).info(key)), secret=b"") if key is not None else MISSING
 
     async def delete(self, stream_id: str, *, scope: Any = None, owner: str = "") -> bool:
         """Remove a stream with all its data. False if there was none, or `authorize` refuses. Raises LogError."""
         key = await self._reach(stream_id, scope, owner)
-        return key is not None and await self._ask(lambda: self.log.delete(key))
+        return key is not None and await self._ask(lambda: self._log_of(key).delete(key))
 
     async def _reach(self, stream_id: str, scope: Any, owner: str) -> str | None:
         """Return the key of a stream that the caller may touch; else take as long and return None."""
         self._entered()
         key = stream_key(stream_id, owner)
-        info = await self._ask(lambda: self.log.info(key or ""))
+        info = await self._ask(lambda: self._log_of(key).info(key or NO_KEY))
         allowed = await self._may(scope, stream_id)
         return key if allowed and info.status is not Status.MISSING else None
 

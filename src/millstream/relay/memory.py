@@ -183,6 +183,12 @@ class MemoryLog(StreamLog):
 
         return forget
 
+    def adopt(self, key: str, info: StreamInfo, seq: int) -> None:
+        """Go on with a stream whose own log cannot be reached, behind entry `seq`; what came before is not here."""
+        told = Claim("", info.protocol, info.media_type, info.meta, info.secret)
+        kept = self._streams[key] = _Kept(told, self._clock.now(), info.gen, info.epoch, first=seq + 1)
+        self._touch(kept)
+
     # --- keeping -------------------------------------------------------------------------------------------------
 
     def _find(self, key: str) -> _Kept | None:

@@ -13,7 +13,6 @@ may lose acknowledged writes, and readers then get ResumeGap. Source: RELAY.md s
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 from types import TracebackType
@@ -24,17 +23,13 @@ from anyio.abc import TaskGroup
 
 from millstream.errors import LogError, MissingExtra, StreamFenced, UsageError
 from millstream.relay import _scripts as lua
-from millstream.relay._lane import Connection, Lane
-from millstream.relay._log import Acquired, Claim, End, Entry, Mode, Page, Push, Status, StreamInfo, StreamLog
+from millstream.relay._lane import Connection, Lane, log_error
+from millstream.relay._log import Acquired, Claim, End, Mode, Page, Push, Status, StreamInfo, StreamLog
+from millstream.relay._reader import BLOCK_MS, Reader, parse_entry
 
 __all__ = ["RedisLog"]
 
-BLOCK_MS = 2000  # of one XREAD; also how late a change is seen if the word of it is lost
-COUNT = 500
-POLL_SECONDS = 0.02  # between two rounds over the streams in a cluster
 NUDGE_MS = 3_600_000  # life of a control key since its last use
-
-log = logging.getLogger("millstream")
 
 
 class RedisLog(StreamLog):
@@ -79,21 +74,16 @@ class RedisLog(StreamLog):
         connect = connector(server)
         self._writes = Lane(connect, timeout)
         self._reads = Lane(connect, timeout)
-        self._tail = Lane(connect, BLOCK_MS / 1000 + timeout)
-        self._tasks: TaskGroup | None = None
         self._control = f"{prefix}:{{control/{secrets.token_hex(8)}}}:c"
-        self._control_id = "0-0"
-        self._follows: dict[str, _Follow] = {}
-        self._cancels: dict[str, Callable[[str], None]] = {}
-        self._changed = anyio.Event()
-        self._reading = False  # a blocking read is under way, of the streams as they were when it began
+        self._reader = Reader(Lane(connect, BLOCK_MS / 1000 + timeout), self._control, self._nudge)
+        self._tasks: TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
         """Start the workers. Connects at the first command."""
         if self._tasks is not None:
             raise UsageError("this log is entered already; one log, one hub")
         self._tasks = await anyio.create_task_group().__aenter__()
-        for work, name in ((self._writes.work, "writes"), (self._reads.work, "reads"), (self._read_tails, "tail")):
+        for work, name in ((self._writes.work, "writes"), (self._reads.work, "reads"), (self._reader.work, "tail")):
             self._tasks.start_soon(work, name=f"millstream.relay.redis.{name}")
         return self
 
@@ -104,7 +94,7 @@ class RedisLog(StreamLog):
         tasks, self._tasks = self._tasks, None
         if tasks is not None:
             tasks.cancel_scope.cancel()
-            for lane in (self._writes, self._reads, self._tail):
+            for lane in (self._writes, self._reads, self._reader.lane):
                 lane.close()
             await tasks.__aexit__(None, None, None)
 
@@ -149,38 +139,37 @@ class RedisLog(StreamLog):
 
     async def read(self, key: str, epoch: int, after: int, count: int) -> Page | None:
         """Return a page."""
-        found = await self._run(lua.READ, key, epoch, after, count, lane=self._reads)
-        if found is None:
+        if self._reads.is_cluster:
+            found = await self._run(lua.READ, key, epoch, after, count, lane=self._reads)
+        else:
+            found = await self._read(key, epoch, after, count)
+        if found is None or found[0] is None:
             return None
-        return Page(int(found[0]), int(found[1]), Status(found[2].decode()), [_entry(*raw)[1] for raw in found[3]])
+        return Page(int(found[0]), int(found[1]), Status(found[2].decode()), [parse_entry(*raw)[1] for raw in found[3]])
+
+    async def _read(self, key: str, epoch: int, after: int, count: int) -> list[Any]:
+        """As the script READ, which takes 17 times as long: Lua makes tables of all entries."""
+        self._running()
+        state, _, entries = self._keys(key)
+        *_, answers = await self._reads.transact(
+            ("MULTI",),
+            ("HMGET", state, "ep", "seq", "st"),
+            ("XRANGE", entries, f"({epoch}-{after}", epoch, "COUNT", count),
+            ("EXEC",),
+        )
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise log_error(answer)
+        (its_epoch, seq, status), found = answers
+        return [its_epoch, seq, status, found if its_epoch == b"%d" % epoch else []]
 
     def follow(self, key: str, epoch: int, after: int, push: Push) -> Callable[[], None]:
         """Have entries pushed by the one blocking reader of this process."""
-        name = self._keys(key)[2]
-        follow = self._follows.get(name)
-        if follow is None:
-            follow = self._follows[name] = _Follow(key, epoch, after)
-            self._wake()
-        token = object()
-        follow.pushes[token] = push
-
-        def unfollow() -> None:
-            follow.pushes.pop(token, None)
-            if not follow.pushes and self._follows.get(name) is follow:
-                del self._follows[name]
-
-        return unfollow
+        return self._reader.follow(self._keys(key), epoch, after, push)
 
     def on_cancel(self, key: str, callback: Callable[[str], None]) -> Callable[[], None]:
         """Have `callback(reason)` called when the word of a cancellation comes."""
-        self._cancels[key] = callback
-        self._wake()
-
-        def forget() -> None:
-            if self._cancels.get(key) is callback:
-                del self._cancels[key]
-
-        return forget
+        return self._reader.on_cancel(key, callback)
 
     # --- commands ------------------------------------------------------------------------------------------------
 
@@ -192,114 +181,19 @@ class RedisLog(StreamLog):
         return end.status.value, end.error, int(end.told), self._retain_ms
 
     async def _run(self, script: str, key: str, *args: Any, lane: Lane | None = None) -> Any:
-        if self._tasks is None:
-            raise UsageError("this log is not running: use it through `async with hub:`")
+        self._running()
         return await (lane or self._writes).call("EVALSHA", lua.sha[script], 3, *self._keys(key), *args)
 
-    def _nudge(self, control: str | bytes, key: str, reason: str = "") -> None:
+    def _running(self) -> None:
+        if self._tasks is None:
+            raise UsageError("this log is not running: use it through `async with hub:`")
+
+    def _nudge(self, control: str | bytes, key: str = "", reason: str = "") -> None:
         self._writes.post("EVALSHA", lua.sha[lua.NUDGE], 1, control, key, reason, NUDGE_MS)
-
-    # --- the one reader ------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        """Have the reader take up what is followed now."""
-        self._changed.set()
-        if self._reading:
-            self._reading = False  # once is enough
-            self._nudge(self._control, "")
-
-    async def _read_tails(self) -> None:
-        delay = 0.05
-        while True:
-            if not self._follows and not self._cancels:
-                self._changed = anyio.Event()
-                await self._changed.wait()
-            try:
-                await (self._poll() if self._tail.is_cluster else self._read_tail())
-                delay = 0.05
-            except LogError as error:
-                # Whoever follows looks at his stream himself after a while, and meets the error there.
-                log.warning("relay: reading from Redis failed, trying again: %s", error)
-                self._control_id = "0-0"
-                await anyio.sleep(delay)
-                delay = min(1.0, 2 * delay)
-
-    async def _read_tail(self) -> None:
-        names = [self._control, *self._follows]
-        ids = [self._control_id, *(follow.id for follow in self._follows.values())]
-        self._reading = True
-        try:
-            found = await self._tail.exchange(("XREAD", "COUNT", COUNT, "BLOCK", BLOCK_MS, "STREAMS", *names, *ids))
-        finally:
-            self._reading = False
-        for raw_name, entries in found or ():
-            name = raw_name.decode()
-            if name == self._control:
-                self._hear(entries)
-            elif name in self._follows:
-                self._follows[name].give(entries)
-
-    async def _poll(self) -> None:
-        """In a cluster one XREAD cannot span slots: read each stream in turn."""
-        for name, follow in list(self._follows.items()):
-            found = await self._tail.exchange(
-                ("EVALSHA", lua.sha[lua.READ], 3, *self._keys(follow.key), follow.epoch, follow.seq, COUNT)
-            )
-            if found is None or int(found[0]) != follow.epoch:
-                follow.give([])
-            elif found[3] and name in self._follows:
-                follow.give(found[3])
-        self._hear(await self._tail.exchange(("EVALSHA", lua.sha[lua.HEAR], 1, self._control, self._control_id)))
-        await anyio.sleep(POLL_SECONDS)
-
-    def _hear(self, entries: Any) -> None:
-        """Take the word of cancellations; of changes there is nothing to take."""
-        for raw_id, fields in entries:
-            self._control_id = raw_id.decode()
-            callback = self._cancels.get(fields[1].decode())
-            if callback is not None:
-                callback(fields[3].decode())
-
-
-class _Follow:
-    """A stream that somebody in this process follows, and how far it was read for them."""
-
-    def __init__(self, key: str, epoch: int, seq: int) -> None:
-        self.key = key
-        self.epoch = epoch
-        self.seq = seq
-        self.pushes: dict[object, Push] = {}
-
-    @property
-    def id(self) -> str:
-        return f"{self.epoch}-{self.seq}"
-
-    def give(self, raw: Any) -> None:
-        epoch, entries = self.epoch, list[Entry]()
-        for raw_id, fields in raw:
-            its_epoch, entry = _entry(raw_id, fields)
-            if its_epoch != epoch:  # replaced between two entries: readers of the old one must look
-                self._push(epoch, entries)
-                epoch, entries = its_epoch, []
-            entries.append(entry)
-        if entries:
-            self.epoch, self.seq = epoch, entries[-1].seq
-        self._push(epoch, entries)
-
-    def _push(self, epoch: int, entries: list[Entry]) -> None:
-        for push in list(self.pushes.values()):
-            push(epoch, entries)
 
 
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def _entry(raw_id: bytes, fields: list[bytes]) -> tuple[int, Entry]:
-    epoch, _, seq = raw_id.partition(b"-")
-    if fields[0] == b"d":
-        return int(epoch), Entry(int(seq), fields[1])
-    return int(epoch), Entry(int(seq), b"", End(Status(fields[1].decode()), fields[3], fields[5] == b"1"))
 
 
 def _info(raw: list[Any]) -> StreamInfo:

@@ -34,7 +34,7 @@ class Concurrent(StreamCore[T]):
 
         def _then(self, operator: Callable[..., Puller[U]], *others: AsyncIterable[Any]) -> Stream[U]: ...
 
-        def _owned(self) -> Stream[T]: ...
+        def _of(self, puller: Puller[U]) -> Stream[U]: ...
 
     @property
     def dropped(self) -> int:
@@ -147,5 +147,4 @@ class Concurrent(StreamCore[T]):
         return self._branches(n, buffer=buffer, rules=Rules(), shared=True, name="share")
 
     def _branches(self, n: int, **options: Any) -> Branches[T]:
-        source = self._owned()
-        return Branches(source, n, make=type(source), **options)
+        return Branches(self._then, self._of, n, **options)

@@ -113,7 +113,7 @@ class Handoff(Generic[T]):
     def waited(self, seconds: float) -> None:
         """Tell the hook that something has to wait for room (0 seconds), or has waited."""
         if self._on_backpressure is not None:
-            self._on_backpressure(len(self.box.items), seconds)
+            self._on_backpressure(len(self.box.items) + self.box.lent, seconds)
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more comes; the error, if any, comes after what is inside. Only the first call counts."""
@@ -178,7 +178,9 @@ async def _wait_for_room(waiting: list[tuple[Handoff[T], int]], batch: list[T]) 
                 await room.wait()
         still = []
         for handoff, start in waiting:
-            done = handoff.offer(batch, handoff.give_up(batch, start) if is_late else start)
+            done = handoff.offer(batch, start)
+            if is_late and done < len(batch):
+                done = handoff.give_up(batch, done)
             if done < len(batch):
                 still.append((handoff, done))
             else:

@@ -82,9 +82,9 @@ class Stream(Concurrent[T]):
             stream._heir = heir
         return heir
 
-    def _owned(self) -> Stream[T]:
-        """Return a stream in place of this one, as operators do."""
-        return self._then(lambda source: source)
+    @staticmethod
+    def _of(puller: Puller[U]) -> Stream[U]:
+        return Stream(puller)
 
     # --- item by item --------------------------------------------------------------------------------------------
 

@@ -62,11 +62,13 @@ async def _read(stream: Any, n_items: float, got: list[Any]) -> None:
                 await _stays_ended(stream)
                 break
     finally:
-        with CancelScope(shield=True):
-            for _ in range(2):
-                if hasattr(stream, "aclose"):
-                    await stream.aclose()
-            if entered:
+        try:
+            with CancelScope(shield=True):
+                for _ in range(2):
+                    if hasattr(stream, "aclose"):
+                        await stream.aclose()
+        finally:
+            if entered:  # outside the shield: a stream with tasks leaves its task group here
                 await stream.__aexit__(None, None, None)
 
 

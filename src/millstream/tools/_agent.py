@@ -55,7 +55,7 @@ class Path:
         self.name = ""
         self.agent = first
         self.runner = self._first
-        self._owners: list[str | None] = []
+        self._owners: list[OpenStep | None] = []
 
     @property
     def names(self) -> list[str]:
@@ -64,9 +64,10 @@ class Path:
 
     def visible(self, messages: list[Message]) -> list[Message]:
         """Return the messages for the agent whose turn it is."""
-        self._owners += [""] * (len(messages) - len(self._owners))  # what was given belongs to the first agent
+        # What was given belongs to the first agent, whose turn it is when this is called for the first time.
+        self._owners += [self.agent.open_step] * (len(messages) - len(self._owners))
         mine = [
-            message if owner in (None, self.name) else message.portable()
+            message if owner is None or owner == self.agent.open_step else message.portable()
             for message, owner in zip(messages, self._owners, strict=True)
         ]
         if self.agent.system:
@@ -76,7 +77,7 @@ class Path:
     def said(self, messages: list[Message], *new: Message) -> None:
         """Append messages of the agent whose turn it is."""
         messages += new
-        self._owners += [self.name] * len(new)
+        self._owners += [self.agent.open_step] * len(new)
 
     def hand_over(self, messages: list[Message], handoff: Handoff, *, answered: bool) -> None:
         """Make it another agent's turn.

@@ -69,7 +69,7 @@ class Arguments:
             elif not isinstance(fn, partial) or name not in fn.keywords:
                 given.append((name, hint, parameter.default))
         self.names = [name for name, _, _ in given]
-        self.description, said = read_docstring(inspect.getdoc(_documented(fn)), self.names)
+        self.description, said = read_docstring(_documentation(fn), self.names)
         use_pydantic = any(_of_pydantic(part) for _, hint, default in given for part in (*_parts(hint, []), default))
         make = _pydantic_reader if use_pydantic else _msgspec_reader
         try:
@@ -225,8 +225,11 @@ def _called(fn: Any) -> str:
     return getattr(fn, "__qualname__", None) or repr(fn)
 
 
-def _documented(fn: Any) -> Any:
-    return fn.func if isinstance(fn, partial) else fn
+def _documentation(fn: Any) -> str | None:
+    of = fn.func if isinstance(fn, partial) else fn
+    if not inspect.isroutine(of) and not inspect.isclass(of):
+        of = type(of) if type(of).__call__.__doc__ is None else type(of).__call__
+    return inspect.getdoc(of)
 
 
 def _is_context(hint: Any) -> bool:

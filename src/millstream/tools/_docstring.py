@@ -1,7 +1,7 @@
 """What a docstring says: the words for the function, and those for each parameter.
 
-Knows the styles of Google (`Args:`), NumPy (`Parameters` underlined) and Sphinx (`:param x:`). Sections on results and exceptions are left out: they speak
-to whoever calls the function in Python. Cost: one pass over the lines.
+Knows the styles of Google (`Args:`), NumPy (`Parameters` underlined) and Sphinx (`:param x:`). Sections on results and
+exceptions are left out: they speak to whoever calls the function in Python. Cost: one pass over the lines.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from millstream.streams._tasks import Job, Tasks
 from millstream.tools._agent import Agent, OpenStep, Path
 from millstream.tools._runner import Approve, OnToolError, ToolRunner
 from millstream.tools._state import RunState, Step
-from millstream.tools._step import StepReader
+from millstream.tools._step import Settings, StepReader
 from millstream.tools._tool import AnyTool
 from millstream.tools.stop import HARD_CAP, StopCondition, StopWhen, custom
 
@@ -104,7 +104,7 @@ def run_steps(
         ToolRunner, max_parallel=max_parallel, timeout=tool_timeout, approve=approve, on_error=on_error, clock=clock
     )
     path = Path(Agent(open_step=open_step, tools=tools, protocol=protocol), handoffs or {}, runner)
-    return Run(_Walker(path, as_messages(messages), stop_when, eager=eager, deps=deps, clock=clock))
+    return Run(_Walker(path, as_messages(messages), stop_when, Settings(eager, deps, []), clock))
 
 
 class _Walker(Puller[Event]):
@@ -117,33 +117,30 @@ class _Walker(Puller[Event]):
         path: Path,
         messages: list[Message],
         stop_when: StopWhen | None,
-        *,
-        eager: bool,
-        deps: Any,
+        settings: Settings,
         clock: Clock,
     ) -> None:
         self.run = RunState(messages=messages)
         self._path = path
         self._stop_when = stop_when if stop_when is None or isinstance(stop_when, StopCondition) else custom(stop_when)
-        self._eager = eager
-        self._deps = deps
+        self._settings = settings
         self._clock = clock
-        self._watchers: list[Callable[[int], None]] = []
         self._job: Job | None = None
         self._out: list[Event] = []
         self._wanted = self._opened = self._done = False
-        self._wants = Signal()
-        self._ready = Signal()
         self._error: Exception | None = None
 
     # --- the consumer's side -------------------------------------------------------------------------------------
 
     def watch(self, watcher: Callable[[int], None]) -> None:
         """Watch the transports of all steps."""
-        self._watchers.append(watcher)
+        self._settings.watchers.append(watcher)
 
     async def open(self, tasks: Tasks) -> None:
         """Open the first step."""
+        # That of the running backend, at a third of the cost of asking anyio each time which one it is.
+        self._ready, self._wants = Signal(), Signal()
+        self._new_signal = type(self._ready)
         self._job = tasks.start(self.needs_tasks, self._walk, self._failed)
         await self._ready.wait()
         if not self._opened and self._error is not None:
@@ -152,7 +149,7 @@ class _Walker(Puller[Event]):
     async def pull(self) -> list[Event]:
         """Return what has come since the last time, or have the model's stream read."""
         while not self._out and not self._done:
-            self._ready = Signal()
+            self._ready = self._new_signal()
             self._wanted = True
             self._wants.set()
             await self._ready.wait()
@@ -177,10 +174,11 @@ class _Walker(Puller[Event]):
     async def asked(self) -> None:
         """Wait until somebody waits for events."""
         while not self._wanted:
-            self._wants = Signal()
+            self._wants = self._new_signal()
             await self._wants.wait()
 
-    def _first_opened(self) -> None:
+    def opened(self) -> None:
+        """Note that the model has answered the call: what goes wrong from here on is an event first."""
         self._opened = True
         self._ready.set()
 
@@ -193,66 +191,63 @@ class _Walker(Puller[Event]):
         self._ready.set()
 
     async def _walk(self) -> None:
-        began = self._clock.now()
+        self._began = self._clock.now()
+        try:
+            await self._steps()
+        except Exception as error:
+            self._tell(error)
+            raise
+        self._end()
+
+    async def _steps(self) -> None:
+        path, run = self._path, self.run
         for number in range(1, HARD_CAP + 1):
+            if number > 1:
+                self.emit(StepStart(number))
+                await self.asked()
             reader = await self._step(number)
-            step = self.run.steps[-1]
-            self.run.duration = self._clock.now() - began
-            stopped_by = await self._stopped_by(step, reader)
-            if stopped_by:
-                self.emit(self._finish(step, stopped_by))
-                self._end()
+            if stopped_by := await self._stopped_by(run.steps[-1], reader):
+                self.emit(self._finish(run.steps[-1].reason, stopped_by))
                 return
             if reader.handoff is not None:
-                self._path.hand_over(self.run.messages, reader.handoff, answered=reader.answered)
-            if number < HARD_CAP:
-                self.emit(StepStart(number + 1))
-        limit = StepLimit(
+                path.hand_over(run.messages, reader.handoff, answered=reader.answered)
+        raise StepLimit(
             f"the model still called tools after {HARD_CAP} steps; give a stop condition: stop_when=max_steps(n)",
             limit=HARD_CAP,
         )
-        self._told(limit, HARD_CAP)
-        self.emit(Error(limit), self._finish(step, "", FinishReason.ERROR))
-        raise limit
 
     async def _step(self, number: int) -> StepReader:
         """Make one step, up to its `StepFinish`. Raises: what it failed with."""
         began = self._clock.now()
-        path, messages = self._path, self.run.messages
-        reader = StepReader(
-            number,
-            path.agent,
-            path.runner,
-            path.names,
-            path.visible(messages),
-            self,
-            self._first_opened,
-            watchers=self._watchers,
-            eager=self._eager,
-            deps=self._deps,
-        )
+        path, run = self._path, self.run
+        self._reader = reader = StepReader(number, path, path.visible(run.messages), self, self._settings)
         await reader.read()
-        step = reader.step(path.name, self._clock.now() - began)
-        self.run.steps.append(step)
+        now = self._clock.now()
+        step = reader.step(now - began)
+        run.steps.append(step)
+        run.duration = now - self._began
         if reader.failure is not None:
-            self._told(reader.failure, number)
-            if self._opened and isinstance(reader.failure, StreamError):
-                if not reader.told:
-                    self.emit(*reader.beginning(), Error(reader.failure))
-                self.emit(_finished(step), self._finish(step, ""))
             raise reader.failure
         if step.reason not in CUT:
             new = [step.message] if step.message.parts else []
-            path.said(messages, *new, *([tool_message(step.results)] if step.results else []))
+            path.said(run.messages, *new, *([tool_message(step.results)] if step.results else []))
         self.emit(_finished(step))
         return reader
 
-    def _told(self, error: Exception, number: int) -> None:
-        """Note on an exception where it happened, and what there was before."""
+    def _tell(self, error: Exception) -> None:
+        """Note on an exception where it happened and what there was before; of the stream's own ones tell in events."""
+        reader = self._reader
         with suppress(AttributeError):  # an exception of somebody else may refuse attributes
-            error.step = number  # type: ignore[attr-defined]
+            error.step = reader.number  # type: ignore[attr-defined]
             if getattr(error, "partial", None) is None:
                 error.partial = self.run  # type: ignore[attr-defined]
+        if not self._opened or not isinstance(error, StreamError):
+            return
+        if not reader.told:
+            self.emit(*reader.beginning(), Error(error))
+        if reader.failure is not None:
+            self.emit(_finished(self.run.steps[-1]))
+        self.emit(self._finish(FinishReason.ERROR))
 
     async def _stopped_by(self, step: Step, reader: StepReader) -> str:
         """Why the run ends after this step, "" if it goes on."""
@@ -269,9 +264,9 @@ class _Walker(Puller[Event]):
                 return self._stop_when.name
         return "handoff" if reader.handoff is not None and not self._path.names else ""
 
-    def _finish(self, step: Step, stopped_by: str, reason: FinishReason | None = None) -> Finish:
+    def _finish(self, reason: FinishReason, stopped_by: str = "") -> Finish:
         run = self.run
-        finish = Finish(reason or step.reason, step.raw_reason, run.usage, len(run.steps))
+        finish = Finish(reason, run.steps[-1].raw_reason, run.usage, len(run.steps))
         finish.meta.update({"duration": run.duration, "tools": run.tools})
         if stopped_by:
             finish.meta["stopped_by"] = stopped_by

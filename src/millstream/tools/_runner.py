@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ from millstream.errors import ToolError
 from millstream.events import Handoff, ToolCall, ToolResult, Validity
 from millstream.messages import FilePart, ImagePart, TextPart, ToolSpec
 from millstream.streams._clock import ANYIO_CLOCK, Clock
+from millstream.streams._tasks import only
 from millstream.tools._arguments import ArgumentsInvalid
 from millstream.tools._context import Deny, ToolContext
 from millstream.tools._tool import AnyTool, Tool, as_tools
@@ -165,7 +167,9 @@ class ToolRunner:
                 answer: Any = self._approve(context)
             else:
                 async with self._one_question:
-                    answer = await self._in_thread(self._approve, context)
+                    answer, failure = await self._in_thread(partial(self._approve, context))
+                if failure is not None:
+                    raise failure
             if isawaitable(answer):
                 answer = await answer
         except Exception as error:
@@ -182,36 +186,40 @@ class ToolRunner:
         seconds = found.timeout or self._timeout or math.inf
         try:
             with self._clock.move_on_at(self._clock.now() + seconds) as scope:
-                return await self._execute(found, work)
+                value, failure = await self._execute(found, work)
         except get_cancelled_exc_class():
             if current_effective_deadline() == -math.inf:
                 raise
             # The tool let out a cancellation that was not ours: of a task of its own.
             raise _Refused("the tool was cancelled from inside") from None
-        except Exception as error:
-            raise _Refused(await self._explain(context, error)) from error
         finally:
             context._cancelled = True
-        assert scope.cancelled_caught  # noqa: S101
-        raise _Refused(f"the tool gave no result within {seconds:g} s and was stopped")
+        if scope.cancelled_caught:
+            raise _Refused(f"the tool gave no result within {seconds:g} s and was stopped")
+        if failure is not None:
+            raise _Refused(await self._explain(context, failure)) from failure
+        return value
 
-    async def _execute(self, found: Tool[..., Any], work: Callable[[], Any]) -> Any:
-        if found.is_async:
-            return await work()
-        value, error = await self._in_thread(_guarded, work)
-        if error is not None:
-            raise error
-        return await value if isawaitable(value) else value
+    async def _execute(self, found: Tool[..., Any], work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+        """What it returned, or what it raised: not every exception can be raised again in a coroutine."""
+        try:
+            if found.is_async:
+                return await work(), None
+            value, failure = await self._in_thread(work)
+            return await value if isawaitable(value) else value, failure
+        except Exception as error:
+            return None, error
 
-    async def _in_thread(self, fn: Callable[[Any], Any], arg: Any) -> Any:
+    async def _in_thread(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
         # An abandoned thread keeps its token: with a bound, a few hanging tools would stop all others for ever.
         self._threads = self._threads or CapacityLimiter(math.inf)
-        return await run_sync(fn, arg, abandon_on_cancel=True, limiter=self._threads)
+        return await run_sync(_guarded, work, abandon_on_cancel=True, limiter=self._threads)
 
-    async def _explain(self, context: ToolContext, error: Exception) -> str:
+    async def _explain(self, context: ToolContext, failure: Exception) -> str:
+        error = only(failure)  # a tool that groups its tasks means the one that failed
         log.info("tool %r failed", context.call.name, exc_info=error)
         if self._on_error is not None:
-            said = self._on_error(context, error)
+            said = self._on_error(context, error if isinstance(error, Exception) else failure)
             return said if isinstance(said, str) else await said
         if isinstance(error, ToolError):
             return str(error)  # raised for the model on purpose

@@ -9,7 +9,7 @@ from typing import Any
 from millstream.events import FinishReason, ToolCall, ToolResult, Usage
 from millstream.messages import Message
 
-__all__ = ["RunState", "Step", "total_usage"]
+__all__ = ["RunState", "Step", "counted", "total_usage"]
 
 COUNTS = [name for name in Usage.__struct_fields__ if name.endswith("_tokens")]
 
@@ -93,14 +93,22 @@ def total_usage(several: Iterable[Usage | None]) -> Usage | None:
     known = [usage for usage in several if usage is not None]
     if len(known) < 2:
         return known[0] if known else None
-    counts = {}
+    counts: dict[str, Any] = {}
     for name in COUNTS:
-        told = [count for usage in known if (count := getattr(usage, name)) is not None]
+        told = [count for usage in known if (count := counted(usage, name)) is not None]
         counts[name] = sum(told) if told else None
     raw: dict[str, Any] | None = None
     for usage in known:
         raw = _added(raw, usage.raw) if raw and usage.raw else raw or usage.raw
     return Usage(**counts, raw=raw)
+
+
+def counted(usage: Usage, name: str = "total_tokens") -> int | None:
+    """One of the counts; the total also where only its parts were told."""
+    count: int | None = getattr(usage, name)
+    if count is None and name == "total_tokens" and usage.input_tokens is not None and usage.output_tokens is not None:
+        return usage.input_tokens + usage.output_tokens
+    return count
 
 
 def _added(one: Any, other: Any) -> Any:

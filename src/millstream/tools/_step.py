@@ -1,4 +1,4 @@
-"""One step of a run: follow the model's stream, run the calls as they come, collect what it amounts to.
+"""One step of a run: follow the model's stream, and run its calls as they come.
 
 The model's stream is read in the task that calls `read`; each call is a task beside it, in one group, which has ended
 when `read` returns. Calls that run are never stopped by an error of the stream: they may have had effects, and what
@@ -7,40 +7,28 @@ came of them must be known. Calls that have not begun then are not begun any mor
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Protocol
 
 from anyio import CancelScope, create_task_group
-from msgspec.structs import replace
 
-from millstream.events import (
-    Data,
-    Error,
-    Event,
-    Finish,
-    FinishReason,
-    Handoff,
-    Start,
-    StepFinish,
-    StepStart,
-    TextDelta,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
+from millstream.events import Data, Event, FinishReason, Handoff, Start, StepStart, ToolCall, ToolResult
 from millstream.messages import Message
-from millstream.protocols.history import MessageBuilder
 from millstream.streams import RESTART, Stream
-from millstream.tools._agent import Agent
-from millstream.tools._runner import ToolRunner
+from millstream.tools._agent import Path
+from millstream.tools._answer import Answer
 from millstream.tools._state import Step
 
-__all__ = ["StepReader"]
+__all__ = ["Settings", "StepReader"]
 
 
 class Desk(Protocol):
     """Where the events go."""
+
+    def opened(self) -> None:
+        """Note that the model has answered the call."""
 
     def emit(self, *events: Event) -> None:
         """Hand out events."""
@@ -49,84 +37,75 @@ class Desk(Protocol):
         """Wait until somebody wants events."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all steps of a run share; see `run_steps`. `watchers`: see `Puller.watch`."""
+
+    eager: bool
+    deps: Any
+    watchers: list[Callable[[int], None]]
+
+
 class StepReader:
     """Reads one step.
 
     Args:
         number: of the step, from 1.
-        agent, runner: whose turn it is, and what runs its calls. names: whom it may hand over to.
+        path: whose turn it is, and whom it may hand over to.
         messages: what it is asked with.
-        desk: where events go. opened: is called when the model has answered the call.
-        watchers: see `Puller.watch`. eager, deps: see `run_steps`.
+        desk: where events go.
 
-    Attributes: failure: what ended it. told: an `Error` event has said so. handoff: to whom, if to anybody; answered: a
-        tool said so. others: see `Step`.
+    Attributes:
+        number: as given.
+        failure: what ended it, None if it came to its end.
+        handoff: to whom the run goes on, if to anybody. answered: a tool said so, and its call has its result.
     """
 
-    def __init__(
-        self,
-        number: int,
-        agent: Agent,
-        runner: ToolRunner,
-        names: list[str],
-        messages: list[Message],
-        desk: Desk,
-        opened: Callable[[], None],
-        *,
-        watchers: list[Callable[[int], None]],
-        eager: bool,
-        deps: Any,
-    ) -> None:
-        self._watchers = watchers
-        self._number = number
-        self._agent = agent
-        self._runner = runner
-        self._names = names
+    def __init__(self, number: int, path: Path, messages: list[Message], desk: Desk, settings: Settings) -> None:
+        self.number = number
+        self._path = path
         self._messages = messages
         self._desk = desk
-        self._opened = opened
-        self._eager = eager
-        self._deps = deps
-        self._begun = self._nested = False
-        self.start = Start()
-        self.finish: Finish | None = None
-        self.usage: Usage | None = None
+        self._settings = settings
+        self._begun = False
         self.failure: Exception | None = None
-        self._fatal: Exception | None = None
-        self.told = False
-        self.handoff: Handoff | None = None
-        self.answered = False
         self._forget()
 
     def _forget(self) -> None:
-        self._builder = MessageBuilder(self._agent.protocol)
-        self.calls: list[ToolCall] = []
+        self._answer = Answer(self._path.agent.protocol)
         self._results: dict[int, ToolResult] = {}
-        self._indices: set[int] = set()
+        self._handoff: Handoff | None = None
         self._held: list[int] = []
         self._running: list[CancelScope] = []
 
     @property
-    def results(self) -> tuple[ToolResult, ...]:
-        """The results so far, in the order of the calls."""
-        return tuple(self._results[at] for at in sorted(self._results))
+    def handoff(self) -> Handoff | None:
+        return self._handoff or self._answer.handoff
 
-    def step(self, agent: str, duration: float) -> Step:
+    @property
+    def answered(self) -> bool:
+        return self._handoff is not None
+
+    @property
+    def told(self) -> bool:
+        """Whether an `Error` event has told of the failure."""
+        return self._answer.fatal is not None
+
+    def step(self, duration: float) -> Step:
         """What it amounts to."""
-        # Decoders always tell; a function of the application may simply end.
-        finish = self.finish or Finish(FinishReason.TOOL_CALLS if self.calls else FinishReason.STOP)
+        answer, finish = self._answer, self._answer.finish
         return Step(
-            number=self._number,
-            agent=agent,
-            message=self._builder.message(),
-            calls=tuple(self.calls),
-            results=self.results,
+            number=self.number,
+            agent=self._path.name,
+            message=answer.message(),
+            calls=tuple(answer.calls),
+            results=tuple(self._results[at] for at in sorted(self._results)),
             reason=finish.reason if self.failure is None else FinishReason.ERROR,
             raw_reason=finish.raw_reason,
-            usage=finish.usage or self.usage,
+            usage=finish.usage or answer.usage,
             duration=duration,
-            model=self.start.model,
-            id=self.start.id,
+            model=answer.start.model,
+            id=answer.start.id,
         )
 
     async def read(self) -> None:
@@ -135,22 +114,22 @@ class StepReader:
             try:
                 await self._follow()
             except Exception as error:
-                self.failure = error
-                self._runner.stop_waiting()
+                self.failure = self.failure or error
+                self._path.runner.stop_waiting()
             for at in self._held:
-                self._run(at)
+                self._start(at)
 
     async def _follow(self) -> None:
-        source: Any = self._agent.open_step(list(self._messages))
+        source: Any = self._path.agent.open_step(list(self._messages))
         if isawaitable(source):
             source = await source
         if not isinstance(source, AsyncIterable):
             raise TypeError(f"open_step must return a Stream or another async iterable, not {type(source).__name__}")
         stream = source if isinstance(source, Stream) else Stream(source)
-        for watcher in self._watchers:
+        for watcher in self._settings.watchers:
             stream._puller.watch(watcher)
         async with stream:
-            self._opened()
+            self._desk.opened()
             batches = stream.batches()
             while True:
                 await self._desk.asked()
@@ -158,60 +137,30 @@ class StepReader:
                 if batch is None:
                     break
                 self._take(batch)
-        if not self._begun:
-            self._take([])
-        if self._fatal is not None:  # a stream that tells of its error and does not raise it
-            raise self._fatal
-
-    def beginning(self) -> list[Event]:
-        """What goes out before all other events of the step, if it is not out."""
-        begun, self._begun = self._begun, True
-        return [] if begun or self._number > 1 else [self.start, StepStart(1)]
-
-    # --- the events ----------------------------------------------------------------------------------------------
+        self._take([])
+        if self._answer.fatal is not None:  # a stream that tells of its error and does not raise it
+            raise self._answer.fatal
 
     def _take(self, batch: list[Event]) -> None:
-        out: list[Event] = []
-        if not self._begun:
-            if batch and isinstance(batch[0], Start):
-                self.start = batch[0]
-            out += self.beginning()
+        out = self.beginning(batch)
         for event in batch:
-            match event:
-                case Start() | StepFinish():
-                    self.start = event if isinstance(event, Start) and not self.start.model else self.start
-                    continue
-                case StepStart():
-                    self._nested = True  # an agent that makes steps of its own, and runs its calls itself
-                    continue
-                case Finish():
-                    self.finish = event
-                    continue
-                case Data() if event.name == RESTART:
-                    self._restart()
-                case Usage():
-                    self.usage = event
-                case Error(fatal=True):
-                    self.told = True
-                    self._fatal = event.error
-                case Handoff():
-                    self.handoff = self.handoff or event
-                case ToolCall(choice=0) if not self._nested:
-                    self._called(event)
-            self._build(event)
-            out.append(event)
+            if isinstance(event, Data) and event.name == RESTART:
+                self._restart()
+            n_calls = len(self._answer.calls)
+            if self._answer.take(event):
+                out.append(event)
+            if len(self._answer.calls) > n_calls:
+                self._called(n_calls)
         if out:
             self._desk.emit(*out)
 
-    def _build(self, event: Event) -> None:
-        """Put it into the model's message."""
-        if self._nested and not isinstance(event, TextDelta):
-            return
-        if isinstance(event, ToolCall) and event.choice == 0:
-            if event.index in self._indices:  # numbered by nobody: the message would keep only the last one
-                event = replace(event, index=max(self._indices) + 1)
-            self._indices.add(event.index)
-        self._builder.add(event)
+    def beginning(self, batch: Iterable[Event] = ()) -> list[Event]:
+        """What goes out before all other events of the run, if it is not out. The stream's own `Start` comes first."""
+        begun, self._begun = self._begun, True
+        if begun or self.number > 1:
+            return []
+        first = next(iter(batch), None)
+        return [first if isinstance(first, Start) else Start(), StepStart(1)]
 
     def _restart(self) -> None:
         """The answer starts over: what was called in vain is stopped, and its results are dropped."""
@@ -221,31 +170,31 @@ class StepReader:
 
     # --- the calls -----------------------------------------------------------------------------------------------
 
-    def _called(self, call: ToolCall) -> None:
-        self.calls.append(call)
-        if self._runner.runs(call):
-            at = len(self.calls) - 1
-            if self._eager:
-                self._run(at)
-            else:
-                self._held.append(at)
+    def _called(self, at: int) -> None:
+        if not self._path.runner.runs(self._answer.calls[at]):
+            return
+        if self._settings.eager:
+            self._start(at)
+        else:
+            self._held.append(at)
 
-    def _run(self, at: int) -> None:
+    def _start(self, at: int) -> None:
         scope = CancelScope()
         self._running.append(scope)
-        self._group.start_soon(self._one, at, self.calls, scope, name=f"millstream.tool.{self.calls[at].name}")
+        call = self._answer.calls[at]
+        self._group.start_soon(self._run, at, call, scope, name=f"millstream.tool.{call.name}")
 
-    async def _one(self, at: int, calls: list[ToolCall], scope: CancelScope) -> None:
-        """Run a call. The answer to which it belongs may have been given up meanwhile: then its list is another one."""
-        call = calls[at]
+    async def _run(self, at: int, call: ToolCall, scope: CancelScope) -> None:
         with scope:
             try:
-                outcome = await self._runner.run(call, step=self._number, messages=self._messages, deps=self._deps)
+                outcome = await self._path.runner.run(
+                    call, step=self.number, messages=self._messages, deps=self._settings.deps
+                )
             except Exception as error:  # of the application's `on_error`
                 self.failure = self.failure or error
                 self._group.cancel_scope.cancel()
                 return
-        if scope.cancel_called or calls is not self.calls:
+        if scope.cancel_called:  # the answer has started over
             return
         if isinstance(outcome, Handoff):
             self._handed_over(at, call, outcome)
@@ -255,14 +204,14 @@ class StepReader:
 
     def _handed_over(self, at: int, call: ToolCall, handoff: Handoff) -> None:
         """The call is answered too: no provider takes a conversation with a call that is not."""
-        target, error = handoff.target, None
+        target, names, error = handoff.target, self._path.names, None
         if self.handoff is not None:
             error = f"the run was handed over to {self.handoff.target!r} already"
-        elif self._names and target not in self._names:
-            error = f"there is no {target!r} to hand over to; there are: {', '.join(self._names)}"
+        elif names and target not in names:
+            error = f"there is no {target!r} to hand over to; there are: {', '.join(names)}"
         value = f"handed over to {target}" if handoff.payload is None else handoff.payload
         self._results[at] = ToolResult(call.id, call.name, value if error is None else None, error)
         self._desk.emit(self._results[at])
         if error is None:
-            self.handoff, self.answered = handoff, True
+            self._handoff = handoff
             self._desk.emit(handoff)

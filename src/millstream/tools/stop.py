@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TypeAlias
 
-from millstream.tools._state import RunState
+from millstream.tools._state import RunState, counted
 
 __all__ = [
     "StopCondition",
@@ -123,8 +123,4 @@ def _named(condition: StopWhen) -> str:
 
 def _tokens(run: RunState) -> int:
     usage = run.usage
-    if usage is None:
-        return 0
-    if usage.total_tokens is not None:
-        return usage.total_tokens
-    return (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    return 0 if usage is None else counted(usage) or 0

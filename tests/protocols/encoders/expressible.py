@@ -6,6 +6,7 @@ states in code what the docstring of its encoder states in words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from millstream.protocols.openai_chat import OpenAIChatDecoder
 from protocols.decoding import wire
 
 R = ms.FinishReason
+NUMBERED = re.compile(r"_\d+$")  # what tells an item from another one of the same id
 
 
 def encode(name: str, events, **options) -> bytes:
@@ -86,7 +88,7 @@ def ran(events: list[ms.Event], made_up: str, told: Callable[[Any], Any]) -> lis
     for event in kind(events, ms.ProviderToolCall, ms.ProviderToolResult):
         fact = told(event)
         if fact is not None:
-            id = "" if event.id.startswith(made_up) else event.id
+            id = "" if event.id.startswith(made_up) else NUMBERED.sub("", event.id)
             if isinstance(event, ms.ProviderToolCall):
                 ids.append(id)
             out.append((event.type, id, len(ids) - 1 - ids[::-1].index(id) if id in ids else None, *fact))

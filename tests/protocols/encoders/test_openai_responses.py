@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import openai
+import orjson
 import pytest
 
 import millstream as ms

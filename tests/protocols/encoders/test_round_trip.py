@@ -17,7 +17,7 @@ from protocols.encoders.expressible import EXPRESSIBLE, encode, expressible
 from protocols.encoders.generate import event_streams
 
 NAMES = sorted({*ms.encoder_names()} & {*ms.decoder_names()})
-SMALL = 20_000  # larger bodies are not decoded byte by byte
+SMALL = 5_000  # larger bodies are not decoded byte by byte
 
 
 def captures() -> dict[str, tuple[str, bytes]]:

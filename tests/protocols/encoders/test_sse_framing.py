@@ -75,7 +75,11 @@ def test_a_lone_surrogate_is_refused(write) -> None:
         write("a\ud800")
 
 
-@given(st.recursive(st.none() | st.booleans() | whole_text, lambda value: st.dictionaries(whole_text, value)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | whole_text, lambda it: st.dictionaries(whole_text, it, max_size=3), max_leaves=8
+    )
+)
 def test_json_is_one_line_that_comes_back(value) -> None:
     (message,) = parse(json_data(value))
     assert message.json() == value

@@ -257,6 +257,7 @@ async def test_a_hook_that_raises_ends_the_stream_with_its_error(what: str) -> N
     }
     source = Probe(count())
     async with Stream(source).buffer(2, **options[what]) as stream:
+        await settle()
         with pytest.raises(KeyError, match="hook"):
             await drain(stream, [])
     assert source.closes == 1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from orjson import JSONDecodeError, loads
+
 from millstream.errors import ProviderError, RateLimited, StreamError
-from millstream.events import Citation, Citations, ProviderToolCall, ProviderToolResult, Usage
+from millstream.events import Citation, Citations, ProviderToolCall, ProviderToolResult, Raw, Usage
 from millstream.protocols.encoders._faults import error_type
 from millstream.protocols.encoders._usage import inclusive
 
-__all__ = ["TYPED_BLOCKS", "call_block", "citations", "counts", "error_name", "result_block"]
+__all__ = ["call_block", "citations", "counts", "error_name", "result_block", "untyped_block"]
 
 CALL_BLOCKS = ("server_tool_use", "mcp_tool_use")
 TYPED_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use", *CALL_BLOCKS)
@@ -53,6 +55,22 @@ def result_block(event: ProviderToolResult, id: str, error: str | None) -> dict[
         failed = {"type": f"{event.name}_tool_result_error", "error_code": error}
         return block | ({"content": failed} if event.result is None else {"is_error": True})
     return block | ({"content": []} if event.result is None else {})
+
+
+def untyped_block(event: Raw) -> tuple[int, dict[str, Any] | None, dict[str, Any] | None] | None:
+    """Return the number of a block of this wire, and its head if no other event tells of it, or a delta of it."""
+    if '"content_block_' not in event.data:
+        return None
+    try:
+        raw = loads(event.data)
+    except JSONDecodeError:
+        return None
+    match raw:
+        case {"type": "content_block_start", "index": int(index), "content_block": {"type": str(kind)} as block}:
+            return None if kind in TYPED_BLOCKS or kind.endswith("_tool_result") else (index, block, None)
+        case {"type": "content_block_delta", "index": int(index), "delta": dict(delta)}:
+            return index, None, delta
+    return None
 
 
 def _own(event: ProviderToolCall | ProviderToolResult) -> dict[str, Any]:

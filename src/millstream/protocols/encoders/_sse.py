@@ -101,6 +101,8 @@ class SSEEncoder(Encoder):
 
     A wire is `_begin`, the table `_writers`, and `_end` if it has a terminator. Kinds of event that are not in the
     table give b"". A writer turns values into JSON before it changes the encoder, as that may raise.
+
+    Args: expose_errors: whether `_words` tells the message of an error, or a sentence for its kind.
     """
 
     media_type: ClassVar[str] = "text/event-stream; charset=utf-8"

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from orjson import JSONDecodeError, loads
-
 from millstream.errors import StreamError
 from millstream.events import (
     Citations,
@@ -40,21 +38,20 @@ from millstream.events import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    ToolResult,
-    Usage,
 )
 from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
+from millstream.protocols.encoders._answer import AnswerEncoder
 from millstream.protocols.encoders._anthropic_values import (
-    TYPED_BLOCKS,
     call_block,
     citations,
     counts,
     error_name,
     result_block,
+    untyped_block,
 )
-from millstream.protocols.encoders._calls import ClientCall, ClientCalls
+from millstream.protocols.encoders._calls import ClientCall
 from millstream.protocols.encoders._faults import TOOL_FAILED
-from millstream.protocols.encoders._sse import SSEEncoder, json_data, json_text
+from millstream.protocols.encoders._sse import json_data, json_text
 
 __all__ = ["AnthropicMessagesEncoder"]
 
@@ -67,7 +64,7 @@ WORDS = {
 """The words of this wire; "end_turn" for whatever has none."""
 
 
-class AnthropicMessagesEncoder(SSEEncoder):
+class AnthropicMessagesEncoder(AnswerEncoder):
     """message_start, blocks of text, thinking and tool_use, message_delta with reason and usage, message_stop.
 
     Args:
@@ -89,14 +86,11 @@ class AnthropicMessagesEncoder(SSEEncoder):
         """What comes before the text in a delta of the open block."""
         self._signed = False
         self._waiting: list[Event] = []
-        self._calls = ClientCalls()
-        self._call_prefix = ""
         self._ran = ""
         """The provider's last call, which a result without an id belongs to."""
         self._cited: list[bytes] = []
         """Sources that came while no text block was open."""
         self._refusal: dict[str, str] | None = None
-        self._usage: Usage | None = None
 
     def _begin(self, start: Start) -> bytes:
         id = start.id if self._id is None else self._id
@@ -214,10 +208,6 @@ class AnthropicMessagesEncoder(SSEEncoder):
         self._calls.holding = True
         return b"" if self._in_call() else self._stop()
 
-    def _tool_result(self, event: ToolResult) -> bytes:
-        self._calls.answered(event.id)
-        return b""
-
     def _call_delta(self, event: ToolCallDelta) -> bytes:
         if event.choice != 0 or self._calls.holding:
             return b""
@@ -271,19 +261,14 @@ class AnthropicMessagesEncoder(SSEEncoder):
 
     def _raw(self, event: Raw) -> bytes:
         """A block of a kind that no event names: told with its own deltas, under our number."""
-        if '"content_block_' not in event.data or self._must_wait(event):
+        found = untyped_block(event)
+        if found is None or self._must_wait(event):
             return b""
-        try:
-            raw = loads(event.data)
-        except JSONDecodeError:
-            return b""
-        match raw:
-            case {"type": "content_block_start", "index": int(index), "content_block": {"type": str(kind)} as block}:
-                if kind not in TYPED_BLOCKS and not kind.endswith("_tool_result"):
-                    return self._block(("raw", index), block)
-            case {"type": "content_block_delta", "index": int(index), "delta": dict(delta)}:
-                if self._open == ("raw", index):
-                    return _event("content_block_delta", index=self._n - 1, delta=delta)
+        index, block, delta = found
+        if block is not None:
+            return self._block(("raw", index), block)
+        if self._open == ("raw", index):
+            return _event("content_block_delta", index=self._n - 1, delta=delta)
         return b""
 
     def _safety(self, event: Safety) -> bytes:
@@ -292,10 +277,6 @@ class AnthropicMessagesEncoder(SSEEncoder):
                 self._refusal = {"type": "refusal", "category": event.category, "explanation": event.note}
             elif event.action == "refuse":
                 self._refusal["explanation"] += event.note
-        return b""
-
-    def _note_usage(self, event: Usage) -> bytes:
-        self._usage = event
         return b""
 
     def _error(self, event: Error) -> bytes:
@@ -335,6 +316,7 @@ class AnthropicMessagesEncoder(SSEEncoder):
         return WORDS.get(event.reason, "end_turn")
 
     _writers = {
+        **AnswerEncoder.SHARED,
         Citations: _citations,
         Error: _error,
         Finish: _finish,
@@ -347,8 +329,6 @@ class AnthropicMessagesEncoder(SSEEncoder):
         TextDelta: _text,
         ToolCall: _call,
         ToolCallDelta: _call_delta,
-        ToolResult: _tool_result,
-        Usage: _note_usage,
     }
 
 

@@ -9,8 +9,8 @@ ProviderToolResult, StepStart, StepFinish, files that are neither images nor the
 ObjectDelta, Handoff, Data, Raw, warnings (`Error` that is not fatal), verdicts that let the answer pass.
 Not expressible, left out: the index of text and reasoning; of Citation `source` and `text`; of Safety `score`; of an
 image with an address its media type; `meta` but for `logprobs`, `audio` and `reasoning_details`; why the answer ended,
-if it is none of OpenAI's four words; usage after an error, which ends the wire; of a call whether its broken arguments were cut
-off or never JSON, unless that word tells.
+if it is none of OpenAI's four words; usage after an error, which ends the wire; of a call whether its broken arguments
+were cut off or never JSON, unless that word tells.
 An answer that was cut off (`FinishReason.INCOMPLETE`, or a call cut off by anything but the length limit) ends with
 neither a finish reason nor `[DONE]`. Source: PROTOCOLS.md section 1; openai-python 3.52 `types/chat`.
 """
@@ -34,13 +34,13 @@ from millstream.events import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    ToolResult,
     Usage,
 )
-from millstream.protocols.encoders._calls import ClientCall, ClientCalls
+from millstream.protocols.encoders._answer import AnswerEncoder
+from millstream.protocols.encoders._calls import ClientCall
 from millstream.protocols.encoders._faults import error_type
 from millstream.protocols.encoders._logprobs import logprobs
-from millstream.protocols.encoders._sse import SSEEncoder, json_data, json_text
+from millstream.protocols.encoders._sse import json_data, json_text
 from millstream.protocols.encoders._usage import inclusive
 from millstream.protocols.gemini import GeminiDecoder
 from millstream.protocols.openai_chat import OpenAIChatDecoder
@@ -58,7 +58,7 @@ REASONS = GeminiDecoder.reasons | OpenAIChatDecoder.reasons
 """The raw reasons of the wires that give several answers."""
 
 
-class OpenAIChatEncoder(SSEEncoder):
+class OpenAIChatEncoder(AnswerEncoder):
     """One chunk per event, a usage chunk, `data: [DONE]`.
 
     Args:
@@ -87,9 +87,6 @@ class OpenAIChatEncoder(SSEEncoder):
         self._head = b""
         self._text_heads: dict[int, bytes] = {}
         """What comes before the text in a chunk, of each choice seen."""
-        self._calls = ClientCalls()
-        self._call_prefix = ""
-        self._usage: Usage | None = None
         self._done = False
 
     def _begin(self, start: Start) -> bytes:
@@ -182,10 +179,6 @@ class OpenAIChatEncoder(SSEEncoder):
         self._calls.holding = True
         return b""
 
-    def _tool_result(self, event: ToolResult) -> bytes:
-        self._calls.answered(event.id)
-        return b""
-
     def _call_delta(self, event: ToolCallDelta) -> bytes:
         if self._calls.holding:
             return b""
@@ -221,10 +214,6 @@ class OpenAIChatEncoder(SSEEncoder):
         call.begun = True
         call.sent.append(arguments)
         return chunk
-
-    def _note_usage(self, event: Usage) -> bytes:
-        self._usage = event
-        return b""
 
     def _error(self, event: Error) -> bytes:
         if not event.fatal:
@@ -265,6 +254,7 @@ class OpenAIChatEncoder(SSEEncoder):
         return b"data: [DONE]\n\n" if self._done else b""
 
     _writers = {
+        **AnswerEncoder.SHARED,
         Citations: _citations,
         Error: _error,
         File: _file,
@@ -275,8 +265,6 @@ class OpenAIChatEncoder(SSEEncoder):
         TextDelta: _text,
         ToolCall: _call,
         ToolCallDelta: _call_delta,
-        ToolResult: _tool_result,
-        Usage: _note_usage,
     }
 
 

@@ -39,16 +39,15 @@ from millstream.events import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    ToolResult,
-    Usage,
     Validity,
 )
-from millstream.protocols.encoders._calls import ClientCall, ClientCalls
+from millstream.protocols.encoders._answer import AnswerEncoder
+from millstream.protocols.encoders._calls import ClientCall
 from millstream.protocols.encoders._faults import TOOL_FAILED
 from millstream.protocols.encoders._logprobs import logprobs
 from millstream.protocols.encoders._responses_output import Output, delta_form
 from millstream.protocols.encoders._responses_values import annotation, call_item, counts, result_item, untyped_item
-from millstream.protocols.encoders._sse import SSEEncoder, json_text
+from millstream.protocols.encoders._sse import json_text
 
 __all__ = ["OpenAIResponsesEncoder"]
 
@@ -80,7 +79,7 @@ REQUEST: dict[str, Any] = {
 }
 
 
-class OpenAIResponsesEncoder(SSEEncoder):
+class OpenAIResponsesEncoder(AnswerEncoder):
     """response.created (output_item.added delta* output_item.done)* response.completed|incomplete|failed.
 
     Args:
@@ -100,11 +99,8 @@ class OpenAIResponsesEncoder(SSEEncoder):
         super().__init__(expose_errors=expose_errors)
         self._response: dict[str, Any] = {**REQUEST, **(response or {})}
         self._output = Output("")
-        self._calls = ClientCalls()
-        self._call_prefix = "call_"
         self._open: dict[ClientCall, tuple[dict[str, Any], int, tuple[bytes, bytes]]] = {}
         """Calls under way -> their item, its position, the form of its deltas."""
-        self._usage: Usage | None = None
         self._error: dict[str, Any] | None = None
         self._cut = False
 
@@ -165,10 +161,6 @@ class OpenAIResponsesEncoder(SSEEncoder):
         # The service puts the facts into `error`, its documents put them at the top, and clients look for either.
         nested = {"type": code, **facts, "param": None}
         return self._close_items("incomplete") + self._output.say("error", **facts, param=None, error=nested)
-
-    def _note_usage(self, event: Usage) -> bytes:
-        self._usage = event
-        return b""
 
     def _step_start(self, event: StepStart) -> bytes:
         self._calls.holding = True
@@ -317,11 +309,8 @@ class OpenAIResponsesEncoder(SSEEncoder):
         item = untyped_item(event)
         return b"" if item is None else self._output.add_whole("item", item)
 
-    def _result(self, event: ToolResult) -> bytes:
-        self._calls.answered(event.id)
-        return b""
-
     _writers = {
+        **AnswerEncoder.SHARED,
         Citations: _citations,
         Error: _failed,
         File: _file,
@@ -336,8 +325,6 @@ class OpenAIResponsesEncoder(SSEEncoder):
         TextDelta: _text,
         ToolCall: _call,
         ToolCallDelta: _call_delta,
-        ToolResult: _result,
-        Usage: _note_usage,
     }
 
 

@@ -44,6 +44,7 @@ from millstream.events import (
     ToolResult,
     Validity,
 )
+from millstream.protocols.encoders._browser_calls import ShownCalls
 from millstream.protocols.encoders._browser_parts import file_part, source_part
 from millstream.protocols.encoders._calls import ClientCall, ClientCalls
 from millstream.protocols.encoders._faults import TOOL_FAILED, error_text
@@ -101,8 +102,7 @@ class UIMessageEncoder(SSEEncoder):
         self._calls = ClientCalls()
         self._call_prefix = "call_"
         self._streaming: dict[ClientCall, str] = {}  # calls whose arguments are arriving -> their id here
-        self._unanswered: list[tuple[str, str, str]] = []  # of calls without a result: id, name, id here
-        self._shown: set[str] = set()  # all ids here
+        self._shown = ShownCalls()
 
     def encode(self, event: Event) -> bytes:
         """Encode one event, and what `metadata` says of it. Raises and Cost as for every encoder."""
@@ -286,7 +286,7 @@ class UIMessageEncoder(SSEEncoder):
         out = b""
         if not call.begun:
             call.begun = True
-            id = self._streaming[call] = self._name(call.id, call.name)
+            id = self._streaming[call] = self._shown.add(call.id, call.name)
             out = self._before_call() + _chunk(
                 "tool-input-start", toolCallId=id, toolName=call.name, **self._marks_now()
             )
@@ -303,7 +303,7 @@ class UIMessageEncoder(SSEEncoder):
         call = self._calls.find(event, self._call_prefix)
         call.name = call.name or "unnamed"
         out = b"" if call.begun else self._before_call()
-        id = self._streaming.pop(call) if call.begun else self._name(call.id, call.name)
+        id = self._streaming.pop(call) if call.begun else self._shown.add(call.id, call.name)
         self._calls.done(event)
         known = {"toolCallId": id, "toolName": call.name}
         if event.validity is Validity.VALID:
@@ -318,20 +318,10 @@ class UIMessageEncoder(SSEEncoder):
         marks, self._pending = self._pending, {}
         return _provider_metadata(marks)
 
-    def _name(self, id: str, name: str) -> str:
-        """Give a call an id that no other call of the message has: the client tells calls apart by it alone."""
-        here, n = id, 1
-        while here in self._shown:
-            n += 1
-            here = f"{id}_{n}"
-        self._shown.add(here)
-        self._unanswered.append((id, name, here))
-        return here
-
     def _provider_call(self, event: ProviderToolCall) -> bytes:
         json_text([event.id, event.name, event.input])
         known = {
-            "toolCallId": self._name(event.id or self._next_id("provider-call"), event.name),
+            "toolCallId": self._shown.add(event.id or self._next_id("provider-call"), event.name),
             "toolName": event.name,
         }
         return self._before_call() + _chunk("tool-input-available", **known, input=event.input, providerExecuted=True)
@@ -343,17 +333,14 @@ class UIMessageEncoder(SSEEncoder):
         kind = "tool-output-available" if event.error is None else "tool-output-error"
         json_text([event.id, event.name, told])
         out = b""
-        asked = (e for e in self._unanswered if event.id == e[0] or (not event.id and event.name == e[1]))
-        entry = next(asked, None)
-        if entry is not None:
-            self._unanswered.remove(entry)
-        elif event.id not in self._shown:
-            # The client stops at a result of a call that it does not know.
-            entry = (event.id, event.name, self._name(event.id or self._next_id("call"), event.name))
-            self._unanswered.pop()
-            known = {"toolCallId": entry[2], "toolName": event.name}
+        here = self._shown.answer(event.id, event.name)
+        if here is None:
+            id = event.id or self._next_id("call")
+            self._shown.add(id, event.name)
+            here = self._shown.answer(id, event.name)
+            known = {"toolCallId": here, "toolName": event.name}
             out = self._before_call() + _chunk("tool-input-available", **known, input=None, **more)
-        return out + _chunk(kind, toolCallId=entry[2] if entry is not None else event.id, **told, **more)
+        return out + _chunk(kind, toolCallId=here, **told, **more)
 
     def _provider_result(self, event: ProviderToolResult) -> bytes:
         return self._result(event, providerExecuted=True)

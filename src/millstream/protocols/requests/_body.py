@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from millstream.messages import (
     Part,
     ProviderPart,
     ReasoningPart,
+    RefusalPart,
     Request,
     TextPart,
     ToolCallPart,
@@ -114,6 +115,21 @@ class BodyWriter(ABC):
                 self.refuse("this call was cut off", "answer it with an error result, or leave it out")
             yield part
 
+    def turns(self, own: Callable[[Any], Any], said: Callable[[Any], Any]) -> list[dict[str, Any]]:
+        """The messages of a wire that knows two roles by turns: `own` writes the assistant's parts, `said` all others.
+
+        Neighbours of one role become one message; words that are empty are left out, as such a wire refuses them.
+        """
+        out: list[dict[str, Any]] = []
+        for message in self.messages():
+            role, write = ("assistant", own) if message.role == "assistant" else ("user", said)
+            content = [write(part) for part in self.parts(message) if not _is_blank(part)]
+            if out and out[-1]["role"] == role:
+                out[-1]["content"] += content
+            elif content:
+                out.append({"role": role, "content": content})
+        return out
+
     def call_id(self) -> str:
         """The id of the call or result at hand; where the provider gave none, one that both share by their order."""
         return self._ids[self._at]
@@ -144,6 +160,10 @@ class BodyWriter(ABC):
         if isinstance(part, ReasoningPart | ProviderPart):
             self.refuse(f"a {kind} has no place here", "send message.portable()")
         self.refuse(f"a {role} message takes no {kind}", "leave it out or say it in words")
+
+
+def _is_blank(part: Part) -> bool:
+    return isinstance(part, TextPart | RefusalPart) and not part.text
 
 
 def encoded(data: bytes) -> str:

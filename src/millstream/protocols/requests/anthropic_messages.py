@@ -16,7 +16,6 @@ from typing import Any
 from millstream.messages import (
     FilePart,
     ImagePart,
-    Message,
     ProviderPart,
     ReasoningPart,
     RefusalPart,
@@ -46,7 +45,7 @@ class AnthropicMessagesBody(BodyWriter):
             "model": request.model or None,
             "max_tokens": request.max_tokens,
             "system": "\n\n".join(self.system()) or None,
-            "messages": self._messages(),
+            "messages": self.turns(self._own, self._said),
             "temperature": request.temperature,
             "top_p": request.top_p,
             "stop_sequences": list(request.stop) or None,
@@ -77,25 +76,6 @@ class AnthropicMessagesBody(BodyWriter):
         if wanted.schema is None:
             self.refuse("this wire has no JSON without a schema", "give ResponseFormat a schema", "response_format")
         return {"format": {"type": "json_schema", "schema": wanted.schema}}
-
-    def _messages(self) -> list[dict[str, Any]]:
-        out: list[dict[str, Any]] = []
-        for message in self.messages():
-            role = "user" if message.role == "tool" else message.role
-            content = self._content(message)
-            if out and out[-1]["role"] == role:
-                out[-1]["content"] += content
-            elif content:
-                out.append({"role": role, "content": content})
-        return out
-
-    def _content(self, message: Message) -> list[dict[str, Any]]:
-        blocks = []
-        for part in self.parts(message):
-            if isinstance(part, TextPart | RefusalPart) and not part.text:
-                continue
-            blocks.append(self._own(part) if message.role == "assistant" else self._said(part))
-        return blocks
 
     def _own(self, part: Any) -> dict[str, Any]:
         match part:

@@ -18,7 +18,6 @@ import msgspec
 from millstream.messages import (
     FilePart,
     ImagePart,
-    Message,
     ProviderPart,
     ReasoningPart,
     RefusalPart,
@@ -63,7 +62,7 @@ class BedrockConverseBody(BodyWriter):
         }
         return {
             "system": [{"text": words} for words in self.system()] or None,
-            "messages": self._messages(),
+            "messages": self.turns(self._own, self._said),
             "inferenceConfig": {key: value for key, value in config.items() if value is not None} or None,
             "toolConfig": self._tools(),
             "outputConfig": self._output(),
@@ -97,25 +96,6 @@ class BedrockConverseBody(BodyWriter):
         if wanted.description:
             schema["description"] = wanted.description
         return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
-
-    def _messages(self) -> list[dict[str, Any]]:
-        out: list[dict[str, Any]] = []
-        for message in self.messages():
-            role = "user" if message.role == "tool" else message.role
-            content = self._content(message)
-            if out and out[-1]["role"] == role:
-                out[-1]["content"] += content
-            elif content:
-                out.append({"role": role, "content": content})
-        return out
-
-    def _content(self, message: Message) -> list[dict[str, Any]]:
-        blocks = []
-        for part in self.parts(message):
-            if isinstance(part, TextPart | RefusalPart) and not part.text:
-                continue  # refused as blank
-            blocks.append(self._own(part) if message.role == "assistant" else self._said(part))
-        return blocks
 
     def _own(self, part: Any) -> dict[str, Any]:
         match part:

@@ -11,17 +11,18 @@ every branch, after the items before it. Leaving the block closes all branches. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
 
-from millstream.errors import StreamNotEntered
+from millstream.errors import StreamClosed, StreamNotEntered
 from millstream.streams._handoff import FAIR_ITEMS, Handoff, Rules, Signal, give
-from millstream.streams._pull import Puller
+from millstream.streams._pull import Puller, release
 from millstream.streams._tasks import Job, Tasks
-from millstream.streams.operators._group import in_turn
+from millstream.streams.operators._base import Operator
 
 if TYPE_CHECKING:
     from millstream.streams._stream import Stream
@@ -31,25 +32,85 @@ __all__ = ["Branches"]
 T = TypeVar("T")
 
 
+class Fan(Operator[T]):
+    """Pulls from the source and gives to the branches. Nobody pulls from it.
+
+    Args: handoffs: of the branches. n: how many branches. select: only items that it accepts are given. name: of the
+        operator.
+    """
+
+    def __init__(
+        self,
+        source: Puller[T],
+        handoffs: Sequence[Handoff[T]],
+        n: int,
+        *,
+        select: Callable[[T], bool] | None,
+        name: str,
+    ) -> None:
+        super().__init__(source)
+        self.needs_tasks = name
+        self._handoffs = handoffs
+        self._n_open = n
+        self._select = select
+        self._job: Job | None = None
+
+    async def open(self, tasks: Tasks) -> None:
+        """Open the source and start to pull from it."""
+        await self._source.open(tasks)
+        self._job = tasks.start(self.needs_tasks, self._work, self._end, partial(release, self._source))
+
+    async def pull(self) -> list[T]:
+        """Nothing."""
+        return []
+
+    async def aclose(self) -> None:
+        """Stop the task, which closes the source; branches that still wait get StreamClosed."""
+        self._end(StreamClosed("the stream that was split has been closed"))
+        await (self._job.stop() if self._job is not None else self._source.aclose())
+
+    async def left(self) -> None:
+        """A branch was closed."""
+        self._n_open -= 1
+        if not self._n_open:
+            await self.aclose()
+
+    async def _work(self) -> None:
+        since_checkpoint = 0
+        while batch := await self._source.pull():
+            wanted = [item for item in batch if self._select(item)] if self._select is not None else batch
+            await give(self._handoffs, wanted)
+            since_checkpoint += len(batch)
+            if since_checkpoint >= FAIR_ITEMS:
+                since_checkpoint = 0
+                await checkpoint()
+        self._end(None)
+
+    def _end(self, error: Exception | None) -> None:
+        for handoff in self._handoffs:
+            handoff.end(error)
+
+
 class Branches(Generic[T]):
     """Use it in `async with stream.tee(2) as (one, other):`. Each branch is a `Stream`, for one consumer.
 
     Args:
-        source: the stream, which is owned and closed here.
+        split: the `then` of the stream: puts an operator on it.
+        make: makes a stream of a puller.
         n: how many branches.
         buffer: how many items each may be behind; for `share`, how many wait in all.
         rules: what to do with a full branch.
         select: only items that it accepts are given to the branches.
         shared: each item goes to one branch only.
         name: of the operator.
-        make: makes a stream of a puller.
 
     Raises: ValueError: n or buffer below 1, or an unknown policy.
     """
 
     def __init__(
         self,
-        source: Stream[T],
+        split: Callable[[Callable[[Puller[T]], Fan[T]]], Stream[T]],
+        make: Callable[[Puller[T]], Stream[T]],
         n: int,
         *,
         buffer: int,
@@ -57,43 +118,41 @@ class Branches(Generic[T]):
         select: Callable[[T], bool] | None = None,
         shared: bool = False,
         name: str,
-        make: Callable[[Puller[T]], Stream[T]],
     ) -> None:
         if n < 1:
             raise ValueError(f"{name} needs at least 1 branch, got {n}")
-        self._source = source
-        self._select = select
+        room = Signal()
+        handoffs: list[Handoff[T]] = [Handoff(buffer, rules, name, room) for _ in range(1 if shared else n)]
+        handoffs[0].box.one_by_one |= shared
         self._name = name
-        self._tasks = Tasks(name)
-        self._job: Job | None = None
-        self._room = Signal()
-        self._handoffs: list[Handoff[T]] = [Handoff(buffer, rules, name, self._room) for _ in range(1 if shared else n)]
-        for handoff in self._handoffs:
-            handoff.box.one_by_one |= shared
-        self._open = n
-        self._streams = tuple(make(Branch(self, self._handoffs[0 if shared else i], shared=shared)) for i in range(n))
+        self._branches = [Branch(handoffs[0 if shared else i], shared=shared) for i in range(n)]
+        self._owner = split(partial(self._fan, handoffs, n, select))
+        self._streams = tuple(make(branch) for branch in self._branches)
+
+    def _fan(
+        self, handoffs: Sequence[Handoff[T]], n: int, select: Callable[[T], bool] | None, source: Puller[T]
+    ) -> Fan[T]:
+        fan = Fan(source, handoffs, n, select=select, name=self._name)
+        for branch in self._branches:
+            branch.losses = (*source.losses, *branch.losses)
+            branch.left = fan.left
+        return fan
 
     async def __aenter__(self) -> tuple[Stream[T], ...]:
         """Open the source, start to pull from it, and return the branches."""
-        await self._tasks.enter()
-        try:
-            await self._source.__aenter__()
-        except BaseException:
-            await self._tasks.exit()
-            raise
-        self._job = self._tasks.start(self._name, self._pump, self._ended, self._source.aclose)
+        await self._owner.__aenter__()
         return self._streams
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for branch in self._branches:
+            branch.left = None  # from here on the owner closes the source, and reports what that raises
         try:
-            await self._close(error)
+            for stream in self._streams:
+                await stream.aclose()
         finally:
-            try:
-                await self._source.__aexit__(None, None, None)
-            finally:
-                await self._tasks.exit()
+            await self._owner.__aexit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[Stream[T]]:
         raise StreamNotEntered(
@@ -101,60 +160,30 @@ class Branches(Generic[T]):
             "and consume the branches inside the block"
         )
 
-    async def _close(self, error: BaseException | None) -> None:
-        try:
-            await in_turn([stream.aclose for stream in self._streams])
-        except Exception as closing:
-            if error is None:
-                raise
-            error.add_note(f"closing the stream failed too: {closing!r}")
-
-    async def _left(self) -> None:
-        """A branch was closed."""
-        self._open -= 1
-        if not self._open:
-            for handoff in self._handoffs:
-                handoff.close()
-            if self._job is not None:
-                await self._job.stop()
-
-    async def _pump(self) -> None:
-        since_checkpoint = 0
-        async for batch in self._source.batches():
-            wanted = [item for item in batch if self._select(item)] if self._select is not None else batch
-            await give(self._handoffs, wanted)
-            since_checkpoint += len(batch)
-            if since_checkpoint >= FAIR_ITEMS:
-                since_checkpoint = 0
-                await checkpoint()
-        self._ended(None)
-
-    def _ended(self, error: Exception | None) -> None:
-        for handoff in self._handoffs:
-            handoff.end(error)
-
 
 class Branch(Puller[T]):
-    """The source of one branch."""
+    """The source of one branch. `left` is called when it is closed."""
 
-    def __init__(self, owner: Branches[T], handoff: Handoff[T], *, shared: bool) -> None:
-        self._owner = owner
+    def __init__(self, handoff: Handoff[T], *, shared: bool) -> None:
         self._handoff = handoff
         self._shared = shared
         self._closed = False
         self.losses = (handoff.losses,)
+        self.left: Callable[[], Awaitable[None]] | None = None
 
     async def open(self, tasks: Tasks) -> None:
-        """Nothing to do: the block was entered, or there is nothing to come."""
+        """Nothing to do."""
 
     async def pull(self) -> list[T]:
         """Return what is there, or wait for it."""
         return await self._handoff.take()
 
     async def aclose(self) -> None:
-        """Leave."""
-        if not self._closed:
-            self._closed = True
-            if not self._shared:
-                self._handoff.close()
-            await self._owner._left()
+        """Leave; the last one closes the source."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self._shared:
+            self._handoff.close()
+        if self.left is not None:
+            await self.left()

@@ -1,6 +1,7 @@
 """Exceptions of HTTP clients -> ours, by name, so that none of them has to be imported.
 
-Source: the exception hierarchies of httpx 0.28, httpx2 2.16, aiohttp 3.14, anyio 4.
+Source: the exception hierarchies of httpx 0.28, httpx2 2.16, aiohttp 3.14, requests 2.34,
+niquests 3.21, anyio 4.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ TIMEOUTS = {
     "builtins.TimeoutError",
     "httpx.TimeoutException",
     "httpx2.TimeoutException",
+    "niquests.Timeout",
+    "requests.Timeout",
 }
 FAILURES = {
     "aiohttp.ClientConnectionError",
@@ -24,6 +27,12 @@ FAILURES = {
     "httpx.TransportError",
     "httpx2.DecodingError",
     "httpx2.TransportError",
+    "niquests.ChunkedEncodingError",
+    "niquests.ConnectionError",
+    "niquests.ContentDecodingError",
+    "requests.ChunkedEncodingError",
+    "requests.ConnectionError",
+    "requests.ContentDecodingError",
     "ssl.SSLError",
 }
 

@@ -23,7 +23,7 @@ from millstream.streams._tasks import Tasks
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.body import BodySource
 
-__all__ = ["Response", "ResponseSource"]
+__all__ = ["Response", "ResponseSource", "accepts", "refusal"]
 
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
 
@@ -109,37 +109,8 @@ class ResponseSource(Puller[Event]):
                 await self._source.__aexit__(None, None, None)
 
     async def _check(self, response: Response) -> None:
-        content_type = response.headers.get("content-type", "")
-        essence = content_type.partition(";")[0].strip().lower()
-        if 200 <= response.status_code < 300 and (not essence or essence in self._decoder.media_types):
-            return
-        body = await self._error_body(response)
-        raise self._refusal(response, content_type, body)
-
-    def _refusal(self, response: Response, content_type: str, body: bytes) -> StreamError:
-        try:
-            payload = loads(body)
-        except JSONDecodeError:
-            payload = None
-        provider = self._decoder.provider
-        ok = 200 <= response.status_code < 300
-        if ok and not (isinstance(payload, dict) and payload.get("error")):
-            wanted = " or ".join(self._decoder.media_types)
-            return UnexpectedContentType(
-                f"{provider} sent content type {content_type!r}, not {wanted}: is this the right address and protocol?",
-                content_type=content_type,
-                body=body,
-                provider=provider,
-            )
-        headers = response.headers
-        return provider_error(
-            payload,
-            provider=provider,
-            status=None if ok else response.status_code,
-            request_id=next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), ""),
-            retry_after=retry_after(headers),
-            body=body,
-        )
+        if not accepts(response, self._decoder):
+            raise refusal(response, self._decoder, await self._error_body(response))
 
     async def _error_body(self, response: Response) -> bytes:
         """Read the beginning of the body: bounded in size and in time, and never worth a second error."""
@@ -154,3 +125,37 @@ class ResponseSource(Puller[Event]):
                     break
         await close_iterator(chunks)
         return bytes(body)
+
+
+def accepts(response: Any, decoder: Decoder) -> bool:
+    """Whether the response succeeded, and is of a media type of this wire or of none."""
+    essence = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return 200 <= response.status_code < 300 and (not essence or essence in decoder.media_types)
+
+
+def refusal(response: Any, decoder: Decoder, body: bytes) -> StreamError:
+    """Return the error that says what a response is, that was not accepted. `body`: the beginning of it."""
+    try:
+        payload = loads(body)
+    except JSONDecodeError:
+        payload = None
+    provider = decoder.provider
+    content_type = response.headers.get("content-type", "")
+    ok = 200 <= response.status_code < 300
+    if ok and not (isinstance(payload, dict) and payload.get("error")):
+        wanted = " or ".join(decoder.media_types)
+        return UnexpectedContentType(
+            f"{provider} sent content type {content_type!r}, not {wanted}: is this the right address and protocol?",
+            content_type=content_type,
+            body=body,
+            provider=provider,
+        )
+    headers = response.headers
+    return provider_error(
+        payload,
+        provider=provider,
+        status=None if ok else response.status_code,
+        request_id=next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), ""),
+        retry_after=retry_after(headers),
+        body=body,
+    )

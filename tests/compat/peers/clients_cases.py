@@ -1,0 +1,169 @@
+"""Real responses of aiohttp, niquests and requests over loopback. Run by test_peers.py where these are installed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import aiohttp
+import niquests
+import pytest
+import requests
+
+import millstream as ms
+from millstream.compat.responses import from_aiohttp, from_niquests, iter_events
+
+BODY = (Path(ms.__file__).parent / "_recordings" / "chat-text.sse").read_bytes()
+EXPECTED = [ms.encode_event(event) for event in ms.iter_events([BODY], "openai-chat")]
+
+
+class Server(ThreadingHTTPServer):
+    gone: threading.Event
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path == "/limited":
+            body = b'{"error": {"message": "slow down", "type": "rate_limit_error"}}'
+            self.send_response(429)
+            self.send_header("Retry-After", "7")
+            self.send_header("x-request-id", "r1")
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html" if self.path == "/page" else "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        half = len(BODY) // 2
+        for part in (BODY[:half], BODY[half:]):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+            self.wfile.flush()
+            if self.path == "/cut":
+                self.close_connection = True
+                return
+            if self.path == "/hold":
+                try:
+                    while self.rfile.read(1):
+                        pass
+                except OSError:
+                    pass
+                self.server.gone.set()
+                self.close_connection = True
+                return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server():
+    server = Server(("127.0.0.1", 0), Handler)
+    server.gone = threading.Event()
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def with_aiohttp(url: str, use) -> object:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return await use(from_aiohttp(response))
+
+
+async def with_niquests(url: str, use) -> object:
+    async with niquests.AsyncSession() as session:
+        return await use(from_niquests(await session.get(url, stream=True)))
+
+
+ASYNC = pytest.mark.parametrize("client", [with_aiohttp, with_niquests])
+SYNC = pytest.mark.parametrize("client", [requests, niquests])
+
+
+def url(server: Server, path: str = "/") -> str:
+    return f"http://127.0.0.1:{server.server_port}{path}"
+
+
+async def everything(response) -> list[bytes]:
+    async with ms.stream(response, "openai-chat") as events:
+        return [ms.encode_event(event) async for event in events]
+
+
+async def first_text(response) -> str:
+    async with ms.stream(response, "openai-chat") as events:
+        async for event in events:
+            if isinstance(event, ms.TextDelta):
+                return event.text
+    return ""
+
+
+@ASYNC
+def test_async_events(server: Server, client) -> None:
+    assert asyncio.run(client(url(server), everything)) == EXPECTED
+
+
+@ASYNC
+def test_async_status(server: Server, client) -> None:
+    with pytest.raises(ms.RateLimited, match="slow down") as caught:
+        asyncio.run(client(url(server, "/limited"), everything))
+    assert (caught.value.status, caught.value.retry_after, caught.value.request_id) == (429, 7.0, "r1")
+
+
+@ASYNC
+def test_async_content_type(server: Server, client) -> None:
+    with pytest.raises(ms.UnexpectedContentType):
+        asyncio.run(client(url(server, "/page"), everything))
+
+
+@ASYNC
+def test_async_cut(server: Server, client) -> None:
+    with pytest.raises(ms.ConnectionFailed):
+        asyncio.run(client(url(server, "/cut"), everything))
+
+
+@ASYNC
+def test_async_leaving_closes_the_connection(server: Server, client) -> None:
+    assert asyncio.run(client(url(server, "/hold"), first_text))
+    assert server.gone.wait(1)
+
+
+@SYNC
+def test_sync_events(server: Server, client) -> None:
+    found = iter_events(client.get(url(server), stream=True), "openai-chat")
+    assert [ms.encode_event(event) for event in found] == EXPECTED
+
+
+@SYNC
+def test_sync_status(server: Server, client) -> None:
+    with pytest.raises(ms.RateLimited, match="slow down") as caught:
+        list(iter_events(client.get(url(server, "/limited"), stream=True), "openai-chat"))
+    assert (caught.value.status, caught.value.retry_after, caught.value.request_id) == (429, 7.0, "r1")
+
+
+@SYNC
+def test_sync_content_type(server: Server, client) -> None:
+    with pytest.raises(ms.UnexpectedContentType):
+        list(iter_events(client.get(url(server, "/page"), stream=True), "openai-chat"))
+
+
+@SYNC
+def test_sync_cut(server: Server, client) -> None:
+    with pytest.raises(ms.ConnectionFailed):
+        list(iter_events(client.get(url(server, "/cut"), stream=True), "openai-chat"))
+
+
+@SYNC
+def test_sync_events_come_as_they_arrive_and_leaving_closes(server: Server, client) -> None:
+    found = iter_events(client.get(url(server, "/hold"), stream=True), "openai-chat")
+    assert isinstance(next(found), ms.Start)
+    found.close()
+    assert server.gone.wait(1)

@@ -1,0 +1,60 @@
+"""The Python blocks of docs/howto/providers.md print what they say, with a server that answers as they expect."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+
+import millstream as ms
+from providers.live import KEY, Connection, Scripted, chunk, head
+from providers.test_errors import END, delta, event
+from providers.test_runs import calling
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "providers.md").read_text()
+USAGE = {"choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12}}
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+def test_each_block_prints_what_it_says(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(connection: Connection) -> None:
+        body = orjson.loads(server.asked[-1][1])
+        if "tools" in body and body["messages"][-1]["role"] == "user":
+            return connection.send(calling("add", '{"a":1,"b":2}'))
+        words = '{"word":"Hi"}' if "response_format" in body else "Hello"
+        parts = (delta(words), END, USAGE, b"[DONE]")
+        return connection.send(head() + b"".join(chunk(event(one)) for one in parts) + b"0\r\n\r\n")
+
+    promised = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# ")]
+    assert promised
+    out = io.StringIO()
+    with Scripted(answer) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        with contextlib.redirect_stdout(out):
+            exec(compile(block, "providers.md", "exec", dont_inherit=True), {"__name__": "howto"})
+    assert out.getvalue().splitlines() == promised
+
+
+def test_the_page_names_every_provider_and_its_variables() -> None:
+    for name in ms.provider_names():
+        assert f"`{name}`" in PAGE
+    for cls in (
+        ms.OpenAIChat,
+        ms.OpenAIResponses,
+        ms.Anthropic,
+        ms.Gemini,
+        ms.Ollama,
+        ms.Cohere,
+        ms.AzureOpenAI,
+        ms.Bedrock,
+    ):
+        for variable in cls.key_names:
+            assert f"`{variable}`" in PAGE
+        assert f"`{cls.__name__}`" in PAGE
+    for method in ("stream_text", "generate_text", "stream_object", "generate_object"):
+        assert method in PAGE
