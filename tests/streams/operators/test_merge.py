@@ -103,9 +103,9 @@ async def test_r0231_raise_ends_all_after_what_had_come() -> None:
     got: list[Any] = []
     async with merge(Probe([1, 2], error=error), other) as stream:
         await settle()
+        assert other.closes == 1, "the others stop at once, also if nobody asks"
         with pytest.raises(ValueError, match="input") as caught:
             await drain(stream, got)
-        assert other.closes == 1
     assert caught.value is error
     assert got == [1, 2]
 
