@@ -42,6 +42,7 @@ lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
 bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write bench/RESULTS.md
 	@$(PY) -m pytest bench/bench_core.py $(ARGS)
 	@$(PY) -m bench.report
+	@$(PY) -m bench.compat
 	@$(PY) -m bench.bench_streams
 
 soak: $(VENV)/.dev $(VENV)/.built ## Send 10 million events through five operators; speed and memory must stay flat

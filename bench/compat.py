@@ -1,7 +1,7 @@
 """The drop-ins against what they replace, on the longest captures: `python -m bench.compat`. Prints a table.
 
-Both run in one process, in turns; a figure is the median, with the quartiles beside it. Nothing is measured before the
-results are found equal. HTTP is left out: a response is a list of 16 KiB pieces. The capture's own bytes decide.
+Both run in one process, in turns; a figure is the median in microseconds of CPU time, with the quartiles. Nothing is
+measured before the results are found equal. HTTP is left out: a response is a list of 16 KiB pieces.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import httpx
 import httpx2
 import httpx_sse as real_httpx_sse
 import jiter
+
 from millstream.compat import _growing, httpx_sse
 from millstream.compat._decoding import make_parser
 
@@ -42,15 +43,15 @@ def pieces(body: bytes, size: int = 16_384) -> list[bytes]:
 
 
 def in_turns(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[list[float]]:
-    """Seconds of each run, run after run, so that what disturbs the machine disturbs all."""
+    """CPU seconds of each run, run after run, so that what disturbs the machine disturbs all."""
     seconds: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
     for _ in range(rounds):
         for run, kept in zip(runs, seconds, strict=True):
-            begin = perf_counter()
+            begin = process_time()
             run()
-            kept.append(perf_counter() - begin)
+            kept.append(process_time() - begin)
     return seconds
 
 
@@ -108,7 +109,7 @@ def sse() -> None:
 
         if run(real_httpx_sse) != run(httpx_sse):
             raise SystemExit("httpx_sse: not equal")
-        row(f"httpx_sse with {http.__name__}, {n} events", n, *in_turns(lambda: run(real_httpx_sse), lambda: run(httpx_sse)))  # fmt: skip  # noqa: E501, B023
+        row(f"httpx_sse with {http.__name__}, {n} events", n, *in_turns(lambda: run(real_httpx_sse), lambda: run(httpx_sse)))  # fmt: skip  # noqa: E501
 
 
 def growing(name: str, document: str, size: int, rounds: int) -> None:
@@ -127,6 +128,8 @@ def growing(name: str, document: str, size: int, rounds: int) -> None:
 
 
 def main() -> None:
+    if not CORPUS.is_dir():
+        raise SystemExit(f"no recorded answers at {CORPUS}: set MILLSTREAM_SHARED")
     print("| what | without, us | with, us | gain |\n|---|---|---|---|")
     sse()
     for api in WIRES:

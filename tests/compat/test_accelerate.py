@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import json
 import os
@@ -13,9 +14,14 @@ from importlib import import_module
 import pytest
 
 from compat.sdks import ACCELERATE, ASK, SDKS, client, read
+from conftest import shared_dir
 from millstream.compat import Acceleration, NotAccelerated
 from millstream.errors import MissingExtra
+from protocols.decoding import pieces
+from reference import sse as oracle
 
+CASES = json.loads((shared_dir() / "vectors" / "sse_vectors.json").read_bytes())
+CASES = [pytest.param(case, id=case["name"]) for case in CASES if case.get("accept", True)]
 BOTH = pytest.mark.parametrize("sdk", ["openai", "anthropic"])
 HOOK = "_make_sse_decoder"
 
@@ -270,6 +276,26 @@ def test_openai_is_the_same_in_all_else(what):
     theirs = read(ask(client("openai", [SAME[what]])))
     with ACCELERATE["openai"]():
         assert read(ask(client("openai", [SAME[what]]))) == theirs
+
+
+@BOTH
+@pytest.mark.parametrize("size", [1, 7, 10**6])
+@pytest.mark.parametrize("case", CASES)
+def test_vectors_in_the_mode_of_the_sdks(sdk, size, case):
+    """Compat mode less the blocks that have neither data nor a name; `event` and `id` are None where there are none."""
+    data = base64.b64decode(case["input_b64"])
+    with ACCELERATE[sdk]():
+        decoder = client(sdk, [])._make_sse_decoder()
+    expected = [
+        (m.event if m.named else None, m.data, m.id or None, m.retry)
+        for m in oracle.parse(data, mode="compat", at_eof="discard").messages
+        if m.data or m.named
+    ]
+    found = decoder.iter_bytes(iter(pieces(data, size)))
+    assert [(e.event, e.data, e.id, e.retry) for e in found] == expected
+    # What a spec decoder gives, it gives too, but for events without data, which no SDK can read.
+    spec = [(e["data"], e["id"] or None) for e in case["events"] if e["data"]]
+    assert [(data, id) for _, data, id, _ in expected if data] == spec
 
 
 def test_anthropic_raw_events_keep_their_wire_lines():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pydantic
 import pytest
 
 from compat.sdks import ACCELERATE, ASK, MESSAGES, aread, client, read
 from conftest import shared_dir
-from protocols.decoding import pieces, random_cuts
+from protocols.decoding import pieces, random_cuts, sse
 
 CORPUS = shared_dir() / "corpus"
 INDEX = [entry for entry in json.loads((CORPUS / "INDEX.json").read_bytes()) if entry["api"] in ASK]
@@ -65,3 +66,32 @@ def test_the_helper_that_parses_what_has_arrived_gives_equal_events(entry: dict,
     theirs = events(client("anthropic", [body]))
     with ACCELERATE["anthropic"]():
         assert events(client("anthropic", [body])) == theirs
+
+
+def test_the_helper_of_openai_gives_equal_structured_output(monkeypatch) -> None:
+    from millstream.compat import _growing
+
+    class Person(pydantic.BaseModel):
+        name: str
+        tags: list[str]
+
+    def chunk(content: str, reason: str | None = None) -> dict:
+        choice = {"index": 0, "delta": {"content": content}, "finish_reason": reason}
+        return {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+    text = json.dumps({"name": 'A\u00e9 "quoted"', "tags": ["x" * 30, "y\n"]})
+    body = sse(*map(chunk, pieces(text, 3)), chunk("", "stop"), "[DONE]")
+
+    def events(sdk_client) -> list:
+        with sdk_client.chat.completions.stream(model="m", messages=MESSAGES, response_format=Person) as stream:
+            return [repr(event) for event in stream]
+
+    monkeypatch.setattr(_growing, "SMALL", 0)
+    theirs = events(client("openai", [body]))
+    fed = []
+    feed = _growing._Text.feed
+    monkeypatch.setattr(_growing._Text, "feed", lambda self, data: fed.append(data) or feed(self, data))
+    with ACCELERATE["openai"]():
+        assert events(client("openai", [body])) == theirs
+    assert len(fed) > 10
+    assert any("parsed={'name'" in event for event in theirs)
