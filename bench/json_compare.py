@@ -1,10 +1,10 @@
-"""Incremental JSON against its peers: the value is read after each delta. Run alone: python -m bench.json_compare
+"""Incremental JSON against its peers: the value is read after each delta. json_report.py runs it.
 
 As in compare.py a round runs each parser once, in an order that rotates, and ratios are taken within a round. What is
 quadratic cannot be run to its end in a few minutes: a parser that parses again is then timed at prefixes of 24 lengths,
 and the sum is an estimate (marked ~). Where even that takes too long, and for what is incremental, only the first part
-of the document is run; a byte only becomes dearer later, so that what follows is a lower bound (marked >). Time is that of the thread, which other
-processes disturb least. The garbage collector runs, as it does for users. The documents: json_docs.py.
+of the document is run; a byte only becomes dearer later, so that what follows is a lower bound (marked >).
+Time is that of the thread, which other processes disturb least. The garbage collector runs, as it does for users.
 """
 
 import gc
@@ -21,14 +21,14 @@ from typing import Any
 import jiter
 
 from bench import json_docs
-from bench.json_docs import DELTA_BYTES, SIZES, Document
-from bench.json_peers import DELTAS, OWN, PEERS, WHOLE, Peer
+from bench.json_docs import SIZES, Document
+from bench.json_peers import OWN, PEERS, WHOLE, Peer
 
 ROUNDS = 7
 BUDGET_S = 0.4  # for one run of a peer
 SAMPLES = 24
 LAG_BYTES = 64  # a key, a number or an escape that is not complete may be as long
-WHOLE_ROUNDS = 5
+WHOLE_ROUNDS = 3
 NUMBER = b"0123456789+-.eE"  # a number that may go on is shown by some and not by others: no sample ends in one
 
 clock = time.thread_time
@@ -44,15 +44,28 @@ class Row:
     correct: bool
     seconds: list[float] = field(default_factory=list)
     mark: str = ""
-    ratio: float = 1.0
+    ratios: list[float] = field(default_factory=list)  # to millstream's, round by round
 
     @property
     def ns(self) -> float:
         return statistics.median(self.seconds) / len(self.document.data) * 1e9
 
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+    def times(self) -> str:
+        """The ratio, with the middle half of its rounds."""
+        text = self.mark + figure(self.ratio)
+        if self.peer == OWN or len(self.ratios) < 3:
+            return text
+        low, _, high = statistics.quantiles(self.ratios, n=4)
+        return f"{text} ({figure(low)} to {figure(high)})"
+
 
 def compare(document: Document, n: int, rounds: int = ROUNDS, budget: float = BUDGET_S) -> list[Row]:
     """All peers, with deltas of n bytes."""
+    set_apart()
     rows = {peer.name: Row(document, n, peer.name, is_correct(peer, document, n)) for peer in PEERS}
     whole = []
     for peer in PEERS:
@@ -70,10 +83,16 @@ def compare(document: Document, n: int, rounds: int = ROUNDS, budget: float = BU
                 rows[peer.name].seconds.append(run(peer, document.data, n))
     own = rows[OWN].seconds
     for row in rows.values():
-        pairs = zip(row.seconds, own, strict=False)
+        # One that ran once, before or beside the rounds, is compared with the median of ours.
         several = len(row.seconds) > 1
-        row.ratio = statistics.median(a / b for a, b in pairs) if several else row.seconds[0] / statistics.median(own)
+        row.ratios = [a / b for a, b in zip(row.seconds, own if several else [statistics.median(own)], strict=False)]
     return list(rows.values())
+
+
+def set_apart() -> None:
+    """Keep what is not measured out of the collector's sight, so that each run begins from an empty heap."""
+    gc.collect()
+    gc.freeze()
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -114,7 +133,7 @@ def estimate(peer: Peer, document: Document, n: int, budget: float) -> float | t
             end *= 2
     text = data.decode() if peer.text else data
     end = min(10_000, len(text))
-    while end < len(text) and timed(lambda: peer.again(text[:end])) < budget / SAMPLES:
+    while end < len(text) and timed(lambda prefix=text[:end]: peer.again(prefix)) < budget / SAMPLES:
         end = min(2 * end, len(text))
     prefixes = [text[: max(n, int(end * (k + 0.5) / SAMPLES))] for k in range(SAMPLES)]
 
@@ -132,17 +151,17 @@ def estimate(peer: Peer, document: Document, n: int, budget: float) -> float | t
 
 
 def is_correct(peer: Peer, document: Document, n: int, samples: int = 7, most: int = 20_000) -> bool:
-    """Whether the last value is that of the document, and values on the way lie between what must be and what will be.
+    """Whether the last value is that of the document, and those on the way lie between what must be and what will be.
 
-    What must be shown: all that was complete LAG_BYTES ago, and unfinished strings if the peer shows them. The values on
-    the way are looked at in the first `most` bytes of the document, or a peer that is quadratic would not get there.
+    What must be shown: all that was complete LAG_BYTES ago, and unfinished strings if the peer shows them. The values
+    on the way are looked at in the first `most` bytes of the document, or what is quadratic would not get there.
     """
     data = document.data
     ends = [(k + 1) * most // samples // n * n for k in range(samples)]
     if peer.again is not None:
         text = data.decode() if peer.text else data
         parts = [data[:end].rstrip(NUMBER) for end in ends if end < len(data)]
-        good = peer.slow and len(data) > 100_000 or peer.again(text) == document.value
+        good = (peer.slow and len(data) > 100_000) or peer.again(text) == document.value
         return good and all(
             _between(peer, part, peer.again(part.decode(errors="ignore") if peer.text else part), document)
             for part in parts
@@ -175,7 +194,11 @@ def begins(part: Any, whole: Any) -> bool:
         return whole.startswith(part)
     if isinstance(part, list) and isinstance(whole, list):
         n = len(part)
-        return n <= len(whole) and part[: n - 1] == whole[: n - 1 if n else 0] and (not n or begins(part[-1], whole[n - 1]))
+        return (
+            n <= len(whole)
+            and part[: n - 1] == whole[: n - 1 if n else 0]
+            and (not n or begins(part[-1], whole[n - 1]))
+        )
     if isinstance(part, dict) and isinstance(whole, dict):
         members = list(part.items())
         if members[:-1] != list(whole.items())[: max(len(members) - 1, 0)]:
@@ -196,12 +219,13 @@ def whole_here(name: str) -> dict[str, list[float]]:
             document = json_docs.document(shape, size)
             if parse(document.data) != document.value:
                 raise AssertionError(f"{name}: wrong answer for {document}")
+            set_apart()
             times = []
             for collects in (True, False):
                 if not collects:
                     gc.disable()
                 least = []
-                for _ in range(max(5, 600_000 // len(document.data))):
+                for _ in range(max(5, 300_000 // len(document.data))):
                     least.append(timed(lambda parse=parse, document=document: parse(document.data)))
                 gc.enable()
                 times.append(statistics.median(least))
@@ -217,7 +241,7 @@ def whole(rounds: int = WHOLE_ROUNDS) -> dict[str, dict[str, list[list[float]]]]
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.json_compare", "--whole", name],
+                [sys.executable, "-m", "bench.json_compare", name],
                 stdout=subprocess.PIPE,
                 check=True,
                 env=os.environ,
@@ -234,27 +258,14 @@ def table(rows: list[Row]) -> list[str]:
     lines = [f"| parser | correct | {head} |", "|---|---|" + "---:|---:|" * len(deltas)]
     for peer in PEERS:
         cells = sorted((row for row in rows if row.peer == peer.name), key=lambda row: row.delta)
-        text = " | ".join(f"{row.mark}{_figure(row.ns)} | {row.mark}{_figure(row.ratio)}" for row in cells)
+        text = " | ".join(f"{row.mark}{figure(row.ns)} | {row.times()}" for row in cells)
         lines.append(f"| {peer.name} | {'yes' if all(row.correct for row in cells) else '**no**'} | {text} |")
     return lines
 
 
-def _figure(x: float) -> str:
+def figure(x: float) -> str:
     return f"{x:,.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"
 
 
-def main() -> int:
-    if sys.argv[1:2] == ["--whole"]:
-        print(json.dumps(whole_here(sys.argv[2])))
-        return 0
-    shapes = [shape for shape in json_docs.shapes() if not sys.argv[1:] or sys.argv[1] in shape]
-    for shape in shapes:
-        for size in SIZES:
-            document = json_docs.document(shape, size)
-            rows = [row for n in DELTA_BYTES for row in compare(document, n)]
-            print(f"\n### {document!r}\n", *table(rows), sep="\n", flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    print(json.dumps(whole_here(sys.argv[1])))

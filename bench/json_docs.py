@@ -91,7 +91,7 @@ def mix(rng: random.Random, n_bytes: int) -> object:
                 rng.getrandbits(50),
                 round(rng.uniform(-1000, 1000), rng.randrange(1, 15)),
                 rng.choice((True, False, None)),
-                rng.choice(("", "a", "short", "with \"quotes\" and\nlines", rng.choice(FOREIGN))),
+                rng.choice(("", "a", "short", 'with "quotes" and\nlines', rng.choice(FOREIGN))),
                 _words(rng, rng.randrange(1, 7)),
             )
         )

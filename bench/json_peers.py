@@ -17,7 +17,7 @@ import orjson
 import partial_json_parser
 import pydantic_core
 import streaming_json_parser
-import streaming_json_parser_native  # noqa: F401: likewise
+import streaming_json_parser_native  # noqa: F401 (likewise)
 
 from millstream.core import JSONParser, parse_partial_json
 

@@ -1,4 +1,4 @@
-"""Run compare.py and scaling.py, write bench/RESULTS.md and say whether the targets are met."""
+"""Run compare.py, scaling.py and json_report.py, write bench/RESULTS.md and say whether the targets are met."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import compare, fixtures, scaling
+from bench import compare, fixtures, json_report, scaling
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "RESULTS.md"
@@ -72,7 +72,9 @@ def main() -> int:
         verdict("byte of a 64 MiB line against 1 MiB", f"<= {limit:g} x", large / small, met=large / small <= limit),
         verdict("time for twice the line", f"<= {doubling:g} x", factor, met=factor <= doubling),
     ]
-    wrong = [row for row in rows if row.parser == "millstream" and not row.correct]
+    wrong = [str(row.shape) for row in rows if row.parser == "millstream" and not row.correct]
+    growing = json_report.measure()
+    wrong += growing["wrong"]
 
     text = [
         "# Results",
@@ -86,6 +88,7 @@ def main() -> int:
         "\n## Targets\n",
         "| what | target | measured | |\n|---|---|---:|---|",
         *verdicts,
+        *growing["verdicts"],
         f"\n## Framing: bytes to messages ({compare.ROUNDS} rounds, parsers taking turns)\n",
         *compare.table(rows),
         "\n`steady` with all messages kept to the end: fresh memory costs each the same, so the ratios shrink.\n",
@@ -97,11 +100,12 @@ def main() -> int:
         "\nAll large blocks of memory are new here, for every size. With glibc's own choice small lines get memory",
         f"that the process has already: {usual['line'][0]:.3f} ns/byte at 1 MiB, {usual['line'][1]:.3f} at 64 MiB;",
         f"so does a `bytearray` grown by these chunks, and decoded: {usual['join'][0]:.3f} and {usual['join'][1]:.3f}.",
+        *growing["text"],
         "\n## Shapes\n",
         *(f"- `{row.shape!r}`" for row in rows if row.parser == "millstream"),
     ]
     RESULTS.write_text("\n".join(text) + "\n", encoding="utf-8")
-    print(*verdicts, *(f"WRONG ANSWER: {row.shape}" for row in wrong), sep="\n")
+    print(*verdicts, *growing["verdicts"], *(f"WRONG ANSWER: {text}" for text in wrong), sep="\n")
     print(f"wrote {RESULTS.relative_to(ROOT)}")
     return 1 if wrong else 0
 

@@ -94,7 +94,7 @@ CASES = [
         "api-key",
         "azure/completion-azure-stream-f9f899.sse",
     ),
-    _bearer("cerebras", "/v1", "cerebras/cererebras-structured-output-tools-1-0b06f3.sse"),
+    _bearer("cerebras", "/v1", "local/completion-stream-proxy-be8e28.sse"),
     _bearer("deepseek", "", "deepseek/deepseek-tool-variations-ee3893.sse"),
     _bearer("groq", "/openai/v1", "groq/groq-v1-955b04.sse"),
     _bearer("huggingface", "/v1", "huggingface/cancel-recorded-provider-stream-huggingface-146e32.sse"),

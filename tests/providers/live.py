@@ -129,10 +129,11 @@ class Scripted:
     """Answers the n-th request with `answers[n]`, the last one again and again.
 
     An answer is bytes, or a function that gets the `Connection`. Attributes: asked: requests as (head, body);
-    connections: all that were opened.
+    connections: all that were opened; reached: an answer has said that it is where the test wants it.
     """
 
     def __init__(self, *answers: bytes | Callable[[Connection], None]) -> None:
+        self.reached = threading.Event()
         self.answers = answers
         self.asked: list[tuple[str, bytes]] = []
         self.connections: list[Connection] = []
@@ -155,7 +156,7 @@ class Scripted:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                connection = Connection(self._socket.accept()[0])
+                connection = Connection(self._socket.accept()[0], self.reached)
                 self.connections.append(connection)
                 thread = threading.Thread(target=self._serve, args=[connection])
                 thread.start()
@@ -170,13 +171,15 @@ class Scripted:
                     connection.send(answer)
                 else:
                     answer(connection)
+        connection.left.set()
         connection.hang_up()
 
 
 class Connection:
-    """One connection to `Scripted`. Attributes: sent: bytes so far. left: set when the client has gone."""
+    """One connection to `Scripted`. Attributes: sent: bytes so far. left: set when it has ended."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, reached: threading.Event) -> None:
+        self.reached = reached
         self._sock = sock
         self._file = sock.makefile("rb")
         self.sent = 0
@@ -197,21 +200,17 @@ class Connection:
     def send_until_left(self, piece: bytes, seconds: float = 0.01) -> None:
         """Send a piece again and again, until the client goes."""
         self._sock.settimeout(seconds)
-        try:
-            while True:
-                self.send(piece)
-                with suppress(TimeoutError):
-                    if not self._sock.recv(1):
-                        break
-        except OSError:
-            pass
-        self.left.set()
+        while True:
+            self.send(piece)
+            self.reached.set()
+            with suppress(TimeoutError):
+                if not self._sock.recv(1):
+                    return
 
     def hold(self) -> None:
         """Send nothing more, until the client goes."""
-        with suppress(OSError):
-            self._sock.recv(1)
-        self.left.set()
+        self.reached.set()
+        self._sock.recv(1)
 
     def hang_up(self) -> None:
         with suppress(OSError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -38,12 +39,15 @@ def model(url: str, **options: Any) -> ms.Provider:
 
 
 def assert_left(server: Scripted) -> None:
-    begun = time.monotonic()
+    """The server has seen the client go; after that it sends nothing."""
     assert server.connections[0].left.wait(WITHIN)
-    assert time.monotonic() - begun < WITHIN
-    sent = server.connections[0].sent
-    time.sleep(0.05)
-    assert server.connections[0].sent == sent
+
+
+async def cancel_when_reached(server: Scripted, work: Callable[[], Awaitable[object]]) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        await anyio.to_thread.run_sync(server.reached.wait, 30)
+        tasks.cancel_scope.cancel()
 
 
 async def first_text(events: AsyncIterator[ms.Event]) -> None:
@@ -73,9 +77,7 @@ async def test_an_exception_in_the_block_closes_the_upstream(answer: Any) -> Non
 @pytest.mark.parametrize("answer", [endless, silent, unanswered])
 async def test_cancelling_closes_the_upstream(answer: Any) -> None:
     with Scripted(answer) as server:
-        with anyio.move_on_after(0.1) as scope:
-            await model(server.url).generate_text("hi")
-        assert scope.cancelled_caught
+        await cancel_when_reached(server, lambda: model(server.url).generate_text("hi"))
         assert_left(server)
 
 
@@ -90,8 +92,7 @@ async def test_closing_from_another_task_closes_the_upstream() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consume)
-            while not server.connections or not server.connections[0].sent:
-                await anyio.lowlevel.checkpoint()
+            await anyio.to_thread.run_sync(server.reached.wait, 30)
             await events.aclose()
         assert_left(server)
 
@@ -102,6 +103,37 @@ async def test_leaving_an_object_stream_closes_the_upstream() -> None:
             async for _ in objects.events():
                 break
         assert_left(server)
+
+
+@pytest.mark.parametrize("answer", [endless, silent])
+async def test_leaving_before_anything_was_read_closes_the_upstream(answer: Any) -> None:
+    with Scripted(answer) as server:
+        async with model(server.url).stream_text("hi"):
+            pass
+        assert_left(server)
+
+
+@pytest.mark.parametrize("answer", [endless, silent])
+async def test_leaving_early_leaves_no_generator_behind(answer: Any) -> None:
+    with Scripted(answer) as server:
+        for _ in range(2):
+            async with model(server.url).stream_text("hi") as events:
+                await first_text(events)
+            del events
+            gc.collect()  # trio warns of generators that were not finished, and warnings are errors here
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_the_end_of_the_framing_may_come_a_little_later() -> None:
+    def slow_end(connection: Connection) -> None:
+        connection.send(GOOD.removesuffix(b"0\r\n\r\n"))
+        time.sleep(0.02)  # as a network does
+        connection.send(b"0\r\n\r\n")
+
+    with Scripted(slow_end) as server:
+        for _ in range(2):
+            assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert len(server.connections) == 1
 
 
 async def test_streams_read_to_their_end_share_a_connection() -> None:
@@ -116,10 +148,7 @@ async def test_streams_read_to_their_end_share_a_connection() -> None:
 async def test_a_connection_whose_read_was_cancelled_is_never_used_again(answer: Any) -> None:
     with Scripted(answer, GOOD) as server:
         one = model(server.url)
-        with anyio.move_on_after(0.1):
-            async with one.stream_text("hi") as events:
-                async for _ in events:
-                    pass
+        await cancel_when_reached(server, lambda: one.generate_text("hi"))
         assert (await one.generate_text("hi")).text == "Hello"
         assert len(server.connections) == 2
 
@@ -130,9 +159,9 @@ async def test_a_body_that_stays_open_after_its_end_is_left_at_once() -> None:
         connection.hold()
 
     with Scripted(lingering, GOOD) as server:
-        begun = time.monotonic()
+        begun = anyio.current_time()
         assert (await model(server.url).generate_text("hi")).text == "Hello"
-        assert time.monotonic() - begun < WITHIN
+        assert anyio.current_time() - begun < 3  # the server waits until the client goes
         assert (await model(server.url).generate_text("hi")).text == "Hello"
         assert len(server.connections) == 2
 

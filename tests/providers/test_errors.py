@@ -286,6 +286,13 @@ async def test_a_key_that_the_stream_quotes_is_hidden() -> None:
     assert "key [key] expired" in str(error)
 
 
+async def test_an_error_that_is_told_twice_is_explained_once() -> None:
+    body = chunk(event({"error": {"message": "expired", "type": "authentication_error"}}))
+    error = await refusal(head() + body + b"0\r\n\r\n")
+    assert isinstance(error, ms.AuthError)
+    assert str(error).count("it was sent the key from the argument api_key") == 1
+
+
 async def test_no_log_line_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with Scripted(whole("503 No", KEY.encode()), GOOD) as server:

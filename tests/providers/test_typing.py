@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,5 +16,8 @@ CASES = Path(__file__).with_name("typing_cases.py")
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
 def test_inferred_types() -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent", str(CASES)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, cwd=CASES.parents[2])
+    env = {**os.environ, "MYPYPATH": "tests"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=50, check=False, cwd=CASES.parents[2], env=env
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -263,11 +263,13 @@ async def test_a_log_has_one_owner(on_redis: OnRedis) -> None:
 
 
 async def test_a_process_holds_three_connections_however_many_read(on_redis: OnRedis) -> None:
-    def connections() -> int:
-        return len(on_redis.client.client_list())
+    name = f"counted-{on_redis.prefix}"
 
-    before = connections()
-    async with Hub(on_redis.log(), authorize=lambda *_: True) as hub:
+    def connections() -> int:
+        return [client["name"] for client in on_redis.client.client_list()].count(name)
+
+    log = RedisLog(f"{on_redis.server.url}?client_name={name}", prefix=on_redis.prefix)
+    async with Hub(log, authorize=lambda *_: True) as hub:
         go = anyio.Event()
         done: list[int] = []
         async with anyio.create_task_group() as tasks:
@@ -280,12 +282,12 @@ async def test_a_process_holds_three_connections_however_many_read(on_redis: OnR
 
                 for _ in range(10):
                     tasks.start_soon(read, f"s{i}")
-            await until(lambda: sum(len(follow.pushes) for follow in hub.log._follows.values()) == 100)
-            assert connections() - before == 3
+            await until(lambda: hub.log._reader.n_followers == 100)
+            assert connections() == 3
             go.set()
         assert done == [20] * 100
-        assert hub.log._follows == {}
-    await until(lambda: connections() == before)
+        assert hub.log._reader.n_followers == 0
+    await until(lambda: connections() == 0)
 
 
 async def test_nobody_reads_anothers_bytes_under_a_storm_of_cancellations(on_redis: OnRedis) -> None:
@@ -334,7 +336,7 @@ async def test_leaving_while_the_reader_blocks_is_quick(on_redis: OnRedis) -> No
         await hub.publish("s", lambda: count(2, go), protocol=None)
         async with hub.subscribe("s") as items:
             await anext(items)
-            await until(lambda: hub.log._reading)
+            await until(lambda: hub.log._reader.is_reading)
         left = anyio.current_time()
     assert anyio.current_time() - left < 1.5  # XREAD alone would block for two seconds
 

@@ -380,6 +380,7 @@ async def test_of_two_handoffs_the_first_counts() -> None:
         return ms.Handoff("b")
 
     a, b = Model(step("I am a.")), Model()
+    await run(Model(step(ms.Handoff("a"), ms.Handoff("b"))), "x", handoffs={"a": Model(step("x")), "b": b})
     events, _ = await run(Model(step(call("one"), call("two"))), "x", [one, two], handoffs={"a": a, "b": b})
     assert [event.target for event in of(events, ms.Handoff)] == ["a"]
     assert of(events, ms.ToolResult)[1].error == "the run was handed over to 'a' already"
@@ -453,6 +454,29 @@ async def test_r0125_an_error_that_the_stream_tells_itself_is_told_once() -> Non
         events, _, error = await failing(Model([*told, *tail]), "x")
         assert error is broken
         assert kinds(events) == ["start", "step_start", "error", "step_finish", "finish"]
+
+
+async def test_an_error_comes_after_the_results_of_what_runs() -> None:
+    clock = FakeClock()
+
+    async def slow() -> str:
+        await clock.sleep(5)
+        return "done"
+
+    broken = ms.Overloaded("later")
+    told = [ms.Start(), call("slow"), ms.TextDelta("x"), ms.Error(broken), ms.Finish(ms.FinishReason.ERROR), broken]
+    async with clock.autojump():
+        events, _, _ = await failing(Model(told, clock=clock), "x", [slow], clock=clock)
+    assert kinds(events)[-4:] == ["tool_result", "error", "step_finish", "finish"]
+
+
+async def test_an_error_that_was_told_is_told_whatever_is_raised() -> None:
+    wrong = OSError("x")
+    told = ms.Error(ms.Overloaded("later"))
+    events, _, error = await failing(Model([ms.Start(), told, wrong]), "x")
+    assert error is wrong
+    assert events[2] is told
+    assert kinds(events)[2:] == ["error", "step_finish", "finish"]
 
 
 async def test_failing_to_open_the_first_step_is_raised_at_the_door() -> None:

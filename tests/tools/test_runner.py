@@ -53,6 +53,7 @@ class Model(pydantic.BaseModel):
         (float("nan"), None),
         ({1: "a"}, {"1": "a"}),
         (b"\x00\xff", "AP8="),
+        (2**70, 2**70),
     ],
     ids=repr,
 )
@@ -207,7 +208,9 @@ async def test_a_tool_that_fails_gives_an_error_result(fn: Any, said: str) -> No
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # on trio nobody else can make a cancellation
 async def test_a_tool_that_lets_out_a_cancellation_of_its_own_gives_an_error_result() -> None:
-    assert (await result(cancelled_inside)).error == "the tool was cancelled from inside"
+    answer = await result(lambda: 1, approve=lambda context: cancelled_inside())
+    assert answer.error == "the call was cancelled from inside"
+    assert (await result(cancelled_inside)).error == "the call was cancelled from inside"
 
 
 async def test_cancelling_who_waits_is_no_error_result() -> None:
@@ -230,6 +233,7 @@ async def test_arguments_that_do_not_fit_never_reach_the_tool() -> None:
         (call("t", b'{"a":'), "the arguments are no JSON (unexpected end of data: line 1 column 6"),
         (call("t", {"a": 1}, validity=ms.Validity.INCOMPLETE), "the arguments were cut off"),
         (call("t", b'{"a":1', validity=ms.Validity.INCOMPLETE), "the arguments were cut off"),
+        (call("t", {"a": 1}, validity=ms.Validity.INVALID), "the arguments are no JSON (refused by the provider)"),
         (call("u"), "there is no tool 'u'; there are: t, described"),
         (call("described", b"{", validity=ms.Validity.INCOMPLETE), "the arguments were cut off"),
     ],

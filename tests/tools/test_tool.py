@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -200,6 +201,24 @@ def test_types_of_a_function_body_are_found_where_the_tool_is_made() -> None:
     assert "Local" in ms.tool_specs([use])[0].parameters["$defs"]
 
 
+def returns(x: int) -> Nowhere:  # type: ignore[name-defined]  # noqa: F821
+    return x
+
+
+def test_what_a_function_returns_need_not_be_known() -> None:
+    assert ms.tool(returns).bind(b'{"x":1}', CONTEXT)() == 1
+
+
+def test_a_wrapped_function_keeps_its_types() -> None:
+    @wraps(weather)
+    def timed(*args: Any, **kwargs: Any) -> str:
+        return weather(*args, **kwargs) + "!"
+
+    made = ms.tool(timed)
+    assert made.parameters == ms.tool(weather).parameters
+    assert made.bind(b'{"place":{"city":"Rome"}}', CONTEXT)() == "Rome 1 C id!"
+
+
 def test_a_given_schema_is_not_looked_behind() -> None:
     def anything(context: ms.ToolContext, **named: Any) -> Any:
         """Any."""
@@ -330,3 +349,23 @@ def test_three_styles_of_docstrings(text: str) -> None:
 def test_docstrings_that_are_odd(text: str | None, words: str, said: dict[str, str]) -> None:
     got, entries = read_docstring(text, "ab")
     assert (got.replace("\n\n\n", "\n\n"), entries) == (words, said)
+
+
+def test_without_pydantic_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(model: Model) -> None: ...
+
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    with pytest.raises(ms.MissingExtra, match=r"pip install 'millstream\[pydantic\]'"):
+        ms.tool(take)
+    assert ms.tool(weather).name == "weather"
+
+
+def test_a_class_is_a_tool_that_makes_one() -> None:
+    assert ms.tool(Pair).bind(b'{"left":1}', CONTEXT)() == Pair(1)
+
+
+def test_pydantic_names_so_many_errors_and_counts_the_rest() -> None:
+    def take(many: list[Annotated[int, pydantic.Field(gt=0)]]) -> None: ...
+
+    with pytest.raises(ArgumentsInvalid, match=r"many\.4: .* \(and 3 more\)$"):
+        ms.tool(take).bind(b'{"many":[0,0,0,0,0,0,0,0]}', CONTEXT)

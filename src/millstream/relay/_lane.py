@@ -7,7 +7,7 @@ told apart by the names of their classes.
 
 from __future__ import annotations
 
-import threading
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -59,9 +59,10 @@ REASONS = {
 
 def log_error(error: Exception) -> LogError:
     """Return our exception for one of redis-py. The text names no host and no key: those stay in `__cause__`."""
-    names = [str(error).partition(" ")[0], *(cls.__name__ for cls in type(error).__mro__)]
+    text = str(error)  # of an error inside a script, older servers put the word in the middle: "... -OOM command"
+    names = [text.partition(" ")[0], *re.findall(r"-([A-Z]+)\b", text), *(cls.__name__ for cls in type(error).__mro__)]
     reason, retryable = next((REASONS[name] for name in names if name in REASONS), ("refused", False))
-    if "unauthenticated" in str(error):  # what Redis says of a command with many arguments
+    if "unauthenticated" in text:  # what Redis says of a command with many arguments
         reason, retryable = REASONS["NOAUTH"]
     ours = LogError(f"Redis: {reason} ({type(error).__name__})", reason=reason, retryable=retryable)
     ours.__cause__ = error
@@ -161,7 +162,6 @@ class Lane:
         self._ordered = Event()
         self._limiter: CapacityLimiter | None = None
         self._closed = False
-        self._lock = threading.Lock()
 
     @property
     def is_cluster(self) -> bool:

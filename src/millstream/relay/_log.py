@@ -112,7 +112,8 @@ class Claim(NamedTuple):
 
     Attributes:
         token: random; the same for each attempt of one claim, so that an attempt whose answer was lost may be repeated.
-        protocol, media_type, meta, secret: see `StreamInfo`; kept for a stream that is new or replaced.
+        protocol, media_type, meta: see `StreamInfo`; kept for a stream that is new or replaced.
+        secret: kept for a stream that is new. A replaced one keeps its own, so that ids of its former life are known.
     """
 
     token: str

@@ -67,7 +67,7 @@ end
 ACQUIRE = (
     _INFO
     + """
-local m = redis.call('HMGET', KEYS[1], 'gen', 'st', 'tok')
+local m = redis.call('HMGET', KEYS[1], 'gen', 'st', 'tok', 'mk')
 local gen, st, mode = tonumber(m[1] or 0), m[2], ARGV[1]
 if m[3] == ARGV[2] then return {1, info()} end
 local fresh = not st or mode == 'replace'
@@ -81,7 +81,7 @@ redis.call('HSET', KEYS[1], 'tok', ARGV[2])  -- first: refused when memory is fu
 if fresh then
   redis.call('DEL', KEYS[1], KEYS[3])
   redis.call('HSET', KEYS[1], 'ep', gen, 'seq', 0, 'ends', 0, 'at', string.format('%.0f', at),
-             'fmt', ARGV[6], 'ct', ARGV[7], 'meta', ARGV[8], 'mk', ARGV[9])
+             'fmt', ARGV[6], 'ct', ARGV[7], 'meta', ARGV[8], 'mk', m[4] or ARGV[9])
 end
 redis.call('HDEL', KEYS[1], 'cancel', 'e', 't')
 redis.call('HSET', KEYS[1], 'gen', gen, 'st', 'open', 'tok', ARGV[2], 'ctl', ARGV[5])

@@ -145,8 +145,10 @@ class Tail(Puller[Item]):
     def move(self, source: StreamLog, key: str) -> None:
         """Read on in another log, if it is this stream that moved there."""
         if key == self._key:
-            self._stop()
-            self._log = source
+            if self._unfollow is not None:
+                self._unfollow()
+                self._unfollow = None
+            self._log = source  # what was pushed already is not there: it is kept here
             self._behind = self._poked = True
             self._news.set()
 
@@ -160,7 +162,7 @@ class Tail(Puller[Item]):
         if page is None:
             raise self._gone()
         if page.epoch != self._epoch:
-            self._missing("epoch", page.epoch, page.seq, None)
+            await self._replaced()
             return []
         if page.seq < self._seq:
             self._missing("future", page.epoch, page.seq, None)
@@ -172,6 +174,13 @@ class Tail(Puller[Item]):
         if len(page.entries) < PAGE:
             await self._caught_up(page)
         return items
+
+    async def _replaced(self) -> None:
+        info = await persist(lambda: self._log.info(self._key), patience=self._patience, clock=self._clock)
+        if info.status is Status.MISSING:
+            raise self._gone()
+        self.info, self._secret = info, info.secret
+        self._missing("epoch", info.epoch, info.seq, None)
 
     async def _caught_up(self, page: Page) -> None:
         if page.status is not Status.OPEN and self.end is None:
@@ -279,7 +288,7 @@ class Subscription(Stream[Item]):
 
     @property
     def info(self) -> StreamInfo:
-        """The stream as it was when this subscription opened."""
+        """The stream as it was when this subscription opened, or when it was replaced."""
         return self._tail.info
 
     @property

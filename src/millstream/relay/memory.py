@@ -88,6 +88,7 @@ class MemoryLog(StreamLog):
             return Acquired(False, self._info(kept))
         else:
             if kept is not None:
+                claim = claim._replace(secret=kept.claim.secret)
                 self._drop(key)
             self._make_room()
             kept = self._streams[key] = _Kept(claim, now)

@@ -14,7 +14,7 @@ may lose acknowledged writes, and readers then get ResumeGap. Source: RELAY.md s
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -77,6 +77,7 @@ class RedisLog(StreamLog):
         self._control = f"{prefix}:{{control/{secrets.token_hex(8)}}}:c"
         self._reader = Reader(Lane(connect, BLOCK_MS / 1000 + timeout), self._control, self._nudge)
         self._tasks: TaskGroup | None = None
+        self._scopes: list[anyio.CancelScope] = []
 
     async def __aenter__(self) -> Self:
         """Start the workers. Connects at the first command."""
@@ -84,7 +85,7 @@ class RedisLog(StreamLog):
             raise UsageError("this log is entered already; one log, one hub")
         self._tasks = await anyio.create_task_group().__aenter__()
         for work, name in ((self._writes.work, "writes"), (self._reads.work, "reads"), (self._reader.work, "tail")):
-            self._tasks.start_soon(work, name=f"millstream.relay.redis.{name}")
+            self._tasks.start_soon(self._shielded, work, name=f"millstream.relay.redis.{name}")
         return self
 
     async def __aexit__(
@@ -93,10 +94,17 @@ class RedisLog(StreamLog):
         """Stop the workers and close the connections."""
         tasks, self._tasks = self._tasks, None
         if tasks is not None:
-            tasks.cancel_scope.cancel()
+            for scope in self._scopes:
+                scope.cancel()
             for lane in (self._writes, self._reads, self._reader.lane):
                 lane.close()
             await tasks.__aexit__(None, None, None)
+
+    async def _shielded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Work until `__aexit__`: producers that are cancelled from outside still have to say goodbye."""
+        with anyio.CancelScope(shield=True) as scope:
+            self._scopes.append(scope)
+            await work()
 
     # --- the operations ------------------------------------------------------------------------------------------
 

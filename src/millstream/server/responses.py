@@ -1,75 +1,143 @@
 """Events as an HTTP response: a bare ASGI application over any encoder of `millstream.protocols`.
 
-Not known here: which wire, which web framework. Cost: one ASGI message per batch of events. Source: STREAMS.md S16.
+Not known here: which wire, which web framework, which server. The stream is opened before status 200 is sent, so that a
+failure to open is an HTTP status; what fails later is an event of the wire. Cost: one ASGI message per batch of events,
+two tasks per response. Source: STREAMS.md S16, THREATS_AND_FAULTS.md 3.3, SSE.md sections 6 and 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import inspect
+import math
+import re
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from millstream.errors import StreamError
-from millstream.events import Error, Event, Finish, FinishReason
-from millstream.protocols import encoder
-from millstream.server._asgi import Receive, Scope, Send, send_body, send_start, while_connected
+from anyio import CancelScope
+
+from millstream.errors import ProducerLost, StreamError, UsageError
+from millstream.events import Event
+from millstream.protocols import Encoder, encoder
+from millstream.relay import Item, Status, Subscription
+from millstream.server._asgi import Receive, Scope, Send
+from millstream.server._body import Body, Ids, RelayBody, is_sse
+from millstream.server._connection import Connection, Headers
+from millstream.server._negotiate import choose, header, last_event_id
+from millstream.server._refusals import refusal
+from millstream.server.drain import Drain
+from millstream.streams._clock import ANYIO_CLOCK, Clock
 
 if TYPE_CHECKING:
     from millstream.streams import Stream
 
-__all__ = ["EventStreamResponse"]
+__all__ = ["NATIVE", "EventStreamResponse", "response_headers"]
+
+NATIVE = ("millstream.events.v1", "millstream.events.v1+ndjson")
+COMMON = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+# Not "identity" for politeness: it keeps compressing middleware away, which would hold events back.
+COMMON |= {"content-encoding": "identity"}
+
+_name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_bad_value = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+Source = "Stream[Any] | Callable[[str | None], Stream[Any] | None | Awaitable[Stream[Any] | None]]"
 
 
 class EventStreamResponse:
-    """Serve a stream of events; usable as an ASGI application, and as a response in Starlette and FastAPI.
+    """Serve a stream of events, once; an ASGI application, and a response in Starlette, FastAPI and Litestar.
 
-    The stream is opened when the response begins and closed when it ends, in one task, also when the client has gone.
-    What goes wrong upstream reaches the client as an `Error` and a `Finish` event, and the body still ends properly.
+    The stream is opened, read and closed in one task. When the client goes away it is closed at once, even if it is
+    silent. A `Subscription` of the relay is served as it is, with its event ids; leaving it does not stop the producer.
 
     Args:
-        stream: a `millstream.Stream` of events, not entered yet.
-        protocol: a name of `millstream.protocols.encoder_names()`.
+        stream: a `millstream.Stream` of events, not entered yet, or a `Subscription`. Or a function that is called with
+            the request's Last-Event-ID (None if there is none) and gives one, sync or async; None answers 204, which
+            stops the reconnecting of a browser.
+        protocol: a name of `millstream.protocols.encoder_names()`, or an encoder, which then serves this response only.
+            Of several names the request's `Accept` chooses, the first in doubt. By default our own events, as SSE or
+            NDJSON. Not for a `Subscription`, which has its own.
         status: HTTP status.
-        headers: these win over those of the encoder.
-    Raises: UnknownProtocol: the message lists the known names.
+        headers: these win over ours.
+        heartbeat: seconds of silence before a comment is sent; None for none. Wires without comments have none.
+        send_timeout: seconds that the client may take to make room for a message; None for no limit.
+        open_within: seconds that the upstream may take to open before status 200 is sent all the same, so that proxies
+            see the answer begin. What then keeps it from opening is an error event.
+        ids: gives the id of an event, which comes back as Last-Event-ID; None for an event without. SSE only.
+        retry: milliseconds that a browser waits before it reconnects. SSE only.
+        expose_errors: tell clients the words of errors. None: what the encoder does by itself, and not in refusals.
+        drain: ends the response when the server shuts down.
+        background: awaited after the response, whatever became of it; what Starlette calls a background task.
+        clock: what keeps the time.
+    Raises: UnknownProtocol: the message lists the known names. UsageError: a header that HTTP does not allow, a time
+        below 0, an encoder with several names. EncodeError: `retry` out of range.
     """
 
     def __init__(
         self,
-        stream: Stream[Event],
-        protocol: str = "millstream.events.v1",
+        stream: Any,
+        protocol: str | Encoder | Sequence[str] = NATIVE,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
+        *,
+        heartbeat: float | None = 15.0,
+        send_timeout: float | None = 60.0,
+        open_within: float | None = 15.0,
+        ids: Ids | None = None,
+        retry: int | None = None,
+        expose_errors: bool | None = None,
+        drain: Drain | None = None,
+        background: Callable[[], Awaitable[Any]] | None = None,
+        clock: Clock = ANYIO_CLOCK,
     ) -> None:
-        self._stream = stream
-        self._encoder = encoder(protocol)
-        self.status = status
-        own = {name.lower(): value for name, value in (headers or {}).items()}
-        self.headers = {"content-type": self._encoder.media_type, **self._encoder.headers, **own}
+        self._stream: Any = stream
+        self._wires = encoders(protocol, expose_errors)
+        self._ids = ids
+        self._retry = retry
+        self._expose = expose_errors
+        self._times = [_seconds(value) for value in (heartbeat, send_timeout, open_within)]
+        self._drain = drain
+        self._clock = clock
+        self._own_headers = headers
+        self._answered = False
+        self.status = self.status_code = status
+        self.headers = response_headers(self._wires[0], len(self._wires) > 1, headers)
+        self.background = background
+        Body(self._wires[0], retry=retry)  # complains about a bad `retry` here, where the mistake is
+
+    @property
+    def __class__(self) -> Any:
+        # FastAPI serves what a handler returns as it is only if `isinstance(it, starlette.responses.Response)`, and
+        # nothing here may import a framework. Who has none sees our own class; `type(self)` is always our own.
+        starlette = sys.modules.get("starlette.responses")
+        return starlette.Response if starlette is not None else EventStreamResponse
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, str]:
+        """Let FastAPI take `-> EventStreamResponse` as annotation of a handler."""
+        return {"type": "any"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
 
-        Raises: what the stream raises besides `StreamError`; the server then cuts the connection.
+        Raises: UsageError: not an HTTP request, or the second one. What the stream raises besides `StreamError`: the
+            client has been told that there was an error, if the answer had begun; the server logs it.
         """
-        if scope.get("method") == "HEAD":
-            await self._stream.aclose()
-            await send_start(send, self.status, self.headers)
-            await send_body(send, b"", more=False)
-        else:
-            await while_connected(receive, lambda: self._serve(send))
-
-    async def _serve(self, send: Send) -> None:
-        await send_start(send, self.status, self.headers)
-        failed = False  # a fatal Error has been encoded
-        tail = b""
+        if scope["type"] != "http":
+            raise UsageError(f"EventStreamResponse answers HTTP requests, not {scope['type']}")
+        if self._answered:
+            raise UsageError("this response has been sent; make a new one for each request")
+        self._answered = True
+        idle, send_timeout, begin_within = self._times
+        connection = Connection(
+            receive, send, idle=idle, send_timeout=send_timeout, begin_within=begin_within, clock=self._clock
+        )
         try:
-            async with self._stream:
-                async for batch in self._stream.batches():
-                    failed = failed or any(isinstance(event, Error) and event.fatal for event in batch)
-                    data = b"".join(map(self._encoder.encode, batch))
-                    if data:
-                        await send_body(send, data, more=True)
-        except StreamError as error:
-            if not failed:
-                tail = self._encoder.encode(Error(error)) + self._encoder.encode(Finish(FinishReason.ERROR))
-        await send_body(send, tail + self._encoder.close(), more=False)
+            await connection.run(partial(_Answer(self, scope, connection).give))
+        finally:
+            if not callable(self._stream):
+                await self._stream.aclose()
+            if self.background is not None:
+                with CancelScope(shield=True):
+                    await self.background()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from anyio import Event
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller
@@ -64,11 +64,14 @@ class Handoff(Generic[T]):
         rules: what to do when it is full.
         name: of the operator, for the log.
         room: what is set when room was made; by default its own signal.
+        shared: several take from it, so they take single items, and none that was cancelled while it waited.
     """
 
-    def __init__(self, n: int, rules: Rules, name: str, room: Signal | None = None) -> None:
+    def __init__(self, n: int, rules: Rules, name: str, room: Signal | None = None, *, shared: bool = False) -> None:
         self.losses = Losses(name, rules.on_drop)
         self.box: Bounded[T] = Bounded(n, rules.overflow, protect=rules.protect, losses=self.losses)
+        self.box.one_by_one |= shared
+        self._shared = shared
         self.room = room or Signal()
         self.closed = False
         self.ended = False
@@ -139,6 +142,8 @@ class Handoff(Generic[T]):
                     raise self._error.with_traceback(self._traceback)  # several takers may get it: not each other's
                 return []
             await self._filled.wait()
+            if self._shared:  # who was woken and cancelled at the same moment leaves the item to the others
+                await checkpoint_if_cancelled()
 
     def close(self) -> None:
         """Nobody takes any more: what is inside goes, and what is put in from now on goes too."""

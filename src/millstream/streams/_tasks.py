@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from anyio import CancelScope, Event, create_task_group, get_current_task
 from anyio.abc import TaskGroup
 
-from millstream.errors import StreamNotEntered
+from millstream.errors import StreamNotEntered, UsageError
 
 __all__ = ["Job", "Tasks", "only"]
 
@@ -78,6 +78,7 @@ class Tasks:
         self._group: TaskGroup | None = None
         self._owner = 0
         self._depth = 0
+        self._guests: list[int] = []  # other tasks that entered the block while the owner is in it
         self._jobs: list[Job] = []
 
     async def enter(self) -> None:
@@ -87,14 +88,27 @@ class Tasks:
             self._owner = get_current_task().id
         if self._owner == get_current_task().id:
             self._depth += 1
+        else:
+            self._guests.append(get_current_task().id)
 
     async def exit(self) -> None:
         """Leave the group. The operators have stopped their tasks; those that would not end are waited for.
 
         Raises: what was too grave for an operator (KeyboardInterrupt, SystemExit), not wrapped if it is one.
+            UsageError: another task has entered the block.
         """
-        if self._group is None or self._owner != get_current_task().id:
+        if self._group is None:
             return
+        task = get_current_task().id
+        if task in self._guests:
+            self._guests.remove(task)
+            return
+        if task != self._owner:
+            raise UsageError(
+                f"`async with` around a stream with `{self._needed_by}` was entered in one task and left in another: the "
+                "stream is closed, but its task group can only be left by the task that entered it. Enter and leave "
+                "the block in the same task (not from an async generator or a fixture that another task finishes)"
+            )
         self._depth -= 1
         if self._depth:
             return

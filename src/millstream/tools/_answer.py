@@ -33,7 +33,7 @@ class Answer:
     Attributes:
         start: with the model's name. usage: None if not told.
         calls: in order. handoff: to whom the run goes on, if to anybody.
-        fatal: the error that the stream told of.
+        error: the fatal `Error` event. It is kept back, because the results of calls that run still come before it.
     """
 
     def __init__(self, protocol: str) -> None:
@@ -41,7 +41,7 @@ class Answer:
         self.usage: Usage | None = None
         self.calls: list[ToolCall] = []
         self.handoff: Handoff | None = None
-        self.fatal: Exception | None = None
+        self.error: Error | None = None
         self._finish: Finish | None = None
         self._builder = MessageBuilder(protocol)
         self._words: list[str] = []
@@ -61,7 +61,7 @@ class Answer:
         return self._builder.message()
 
     def take(self, event: Event) -> bool:
-        """Take the next event. Returns: whether the consumer shall see it; start, end and steps are the run's own."""
+        """Take the next event. Returns: whether it is handed on; start, end, error and steps are the run's own."""
         if type(event) is TextDelta and event._meta is None and event.choice == 0:  # nearly all of an answer
             self._write(event)
             return True
@@ -80,7 +80,8 @@ class Answer:
             case Usage():
                 self.usage = event
             case Error(fatal=True):
-                self.fatal = event.error
+                self.error = event
+                return False
             case Handoff() if self._nested:
                 self._offered = event
             case Handoff():

@@ -205,15 +205,19 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
         target = type(target).__call__  # an object that can be called
     if inspect.isclass(target):
         target = target.__init__
+    # Of the parameters only: what a function returns need not be known at run time.
+    said = {name: one for name, one in getattr(target, "__annotations__", {}).items() if name != "return"}
+    holder = type("Parameters", (), {"__annotations__": said})
+    names = getattr(inspect.unwrap(target), "__globals__", {})
     try:
-        return get_type_hints(target, include_extras=True)
+        return get_type_hints(holder, names, include_extras=True)
     except NameError:
         pass
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("millstream."):
         frame = frame.f_back
     try:
-        return get_type_hints(target, localns=dict(frame.f_locals), include_extras=True)
+        return get_type_hints(holder, names, dict(frame.f_locals), include_extras=True)
     except NameError as error:
         raise TypeError(
             f"{_called(fn)}: the type {error.name!r} is not known where the tool is made; import it at run time "

@@ -87,8 +87,8 @@ def run_steps(
         stop_when: ends the run after a step for which it is true, for example `max_steps(5) | tool_seen("book")`.
         protocol: the decoder's name, so that what only its provider understands goes back to it, and to no other.
         handoffs: who takes over when a `Handoff` event names it, or a tool returns one. It gets the conversation,
-            `portable()`. A `Handoff` to somebody unknown ends the run with ProcessingError; without `handoffs` it
-            passes as any event.
+            `portable()`. A `Handoff` event to somebody unknown ends the run with ProcessingError, a tool's is an error
+            result; without `handoffs` either ends the run after its step, and the caller takes over.
         max_parallel, tool_timeout, approve, on_error: see `ToolRunner`; the timeout is in seconds.
         eager: run each call as soon as it is complete, while the model still writes; False: when its answer is there.
         deps: for `ToolContext.deps`.
@@ -241,10 +241,10 @@ class _Walker(Puller[Event]):
             error.step = reader.number  # type: ignore[attr-defined]
             if getattr(error, "partial", None) is None:
                 error.partial = self.run  # type: ignore[attr-defined]
-        if not self._opened or not isinstance(error, StreamError):
+        told = reader.error or (Error(error) if isinstance(error, StreamError) else None)
+        if not self._opened or told is None:
             return
-        if not reader.told:
-            self.emit(*reader.beginning(), Error(error))
+        self.emit(*reader.beginning(), told)
         if reader.failure is not None:
             self.emit(_finished(self.run.steps[-1]))
         self.emit(self._finish(FinishReason.ERROR))

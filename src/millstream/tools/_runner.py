@@ -109,6 +109,10 @@ class ToolRunner:
             value = await self._call(context)
         except _Refused as refused:
             error = _clean(str(refused))
+        except get_cancelled_exc_class():
+            if current_effective_deadline() == -math.inf:
+                raise
+            error = "the call was cancelled from inside"  # nobody here did: a task that the tool itself waited for
         if isinstance(value, Handoff):
             return value
         result = ToolResult(call.id, call.name, value, error)
@@ -177,7 +181,7 @@ class ToolRunner:
             raise _Refused("the approval failed, so the tool was not run") from error
         if isinstance(answer, Mapping):
             data = msgspec.json.encode(answer)
-            context.call = replace_struct(context.call, input=data, arguments=loads(data))
+            context.call = replace_struct(context.call, input=data, arguments=msgspec.json.decode(data))
         elif answer is not True:
             reason = f": {answer.reason}" if isinstance(answer, Deny) and answer.reason else ""
             raise _Refused("the call was denied, so the tool was not run" + reason)
@@ -187,11 +191,6 @@ class ToolRunner:
         try:
             with self._clock.move_on_at(self._clock.now() + seconds) as scope:
                 value, failure = await self._execute(found, work)
-        except get_cancelled_exc_class():
-            if current_effective_deadline() == -math.inf:
-                raise
-            # The tool let out a cancellation that was not ours: of a task of its own.
-            raise _Refused("the tool was cancelled from inside") from None
         finally:
             context._cancelled = True
         if scope.cancelled_caught:
@@ -255,7 +254,7 @@ def _as_json(value: Any, name: str) -> Any:
     ):
         return value
     try:
-        return loads(msgspec.json.encode(value, enc_hook=_of_model))
+        return msgspec.json.decode(msgspec.json.encode(value, enc_hook=_of_model))
     except (TypeError, ValueError, RecursionError) as error:
         log.warning("tool %r returned what is no JSON", name, exc_info=error)
         raise _Refused(f"the tool returned a {type(value).__name__} that is no JSON: {error}") from error

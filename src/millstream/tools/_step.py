@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from anyio import CancelScope, create_task_group
 
-from millstream.events import Data, Event, FinishReason, Handoff, Start, StepStart, ToolCall, ToolResult
+from millstream.events import Data, Error, Event, FinishReason, Handoff, Start, StepStart, ToolCall, ToolResult
 from millstream.messages import Message
 from millstream.streams import RESTART, Stream
 from millstream.tools._agent import Path
@@ -87,9 +87,9 @@ class StepReader:
         return self._handoff is not None
 
     @property
-    def told(self) -> bool:
-        """Whether an `Error` event has told of the failure."""
-        return self._answer.fatal is not None
+    def error(self) -> Error | None:
+        """The event with which the stream told of the failure, if it did."""
+        return self._answer.error
 
     def step(self, duration: float) -> Step:
         """What it amounts to."""
@@ -138,8 +138,8 @@ class StepReader:
                     break
                 self._take(batch)
         self._take([])
-        if self._answer.fatal is not None:  # a stream that tells of its error and does not raise it
-            raise self._answer.fatal
+        if self.error is not None:  # a stream that tells of its error and does not raise it
+            raise self.error.error
 
     def _take(self, batch: list[Event]) -> None:
         out = self.beginning(batch)

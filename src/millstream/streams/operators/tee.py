@@ -3,7 +3,8 @@
 `tee` and `broadcast` give every item to every branch; with `overflow="wait"` (tee) the slowest branch governs and
 nobody is more than `buffer` items ahead of it; else a full branch loses items, counted in its `dropped`, and delays
 nobody. `share` gives each item to one branch, whichever asks first. Order is kept within a branch. One task pulls from
-the source, once for each item, from the moment when the block is entered.
+the source, once for each item, from the moment when the block is entered. Who takes from a `share` and is cancelled or
+closed while it waits leaves the item to the others; what its own operators hold, such as a `buffer`, goes with it.
 
 A branch that is closed delays nobody any more; with the last one the source is closed. An error of the source comes in
 every branch, after the items before it. Leaving the block closes all branches. Cost: as `buffer` for each branch.
@@ -122,8 +123,9 @@ class Branches(Generic[T]):
         if n < 1:
             raise ValueError(f"{name} needs at least 1 branch, got {n}")
         room = Signal()
-        handoffs: list[Handoff[T]] = [Handoff(buffer, rules, name, room) for _ in range(1 if shared else n)]
-        handoffs[0].box.one_by_one |= shared
+        handoffs: list[Handoff[T]] = [
+            Handoff(buffer, rules, name, room, shared=shared) for _ in range(1 if shared else n)
+        ]
         self._name = name
         self._branches = [Branch(handoffs[0 if shared else i], shared=shared) for i in range(n)]
         self._owner = split(partial(self._fan, handoffs, n, select))
