@@ -288,7 +288,7 @@ GOOGLE = """Say it. Note: twice.
 
 Args:
     a: first
-        and more: words
+        note: words
     b (int, optional): second
 
     *c: third
@@ -303,7 +303,7 @@ Parameters
 ----------
 a : int
     first
-    and more: words
+    note: words
 b
     second
 *c
@@ -317,7 +317,7 @@ a : int
 SPHINX = """Say it. Note: twice.
 
 :param a: first
-    and more: words
+    note: words
 :param int b: second
 :parameter c: third
 :returns: a: not
@@ -330,7 +330,7 @@ SPHINX = """Say it. Note: twice.
 def test_three_styles_of_docstrings(text: str) -> None:
     words, said = read_docstring(text, "abc")
     assert words.removesuffix("Afterwards prose.").strip() == "Say it. Note: twice."
-    assert said == {"a": "first and more: words", "b": "second", "c": "third"}
+    assert said == {"a": "first note: words", "b": "second", "c": "third"}
 
 
 @pytest.mark.parametrize(
