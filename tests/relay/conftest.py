@@ -8,7 +8,7 @@ import pytest
 
 from millstream.relay import Hub
 from relay.engines import Engine, InMemory, OnCluster, OnRedis
-from relay.redis_server import RedisServer, free_port
+from relay.redis_server import RedisServer
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -24,9 +24,9 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def redis_cluster() -> Iterator[RedisServer]:
-    with RedisServer("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
+    with RedisServer("--cluster-enabled", "yes") as server:
         client = server.client()
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
         while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
             pass
         client.close()

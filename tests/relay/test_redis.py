@@ -257,6 +257,8 @@ async def test_a_log_has_one_owner(on_redis: OnRedis) -> None:
     async with log:
         with pytest.raises(UsageError, match="already"):
             await log.__aenter__()
+    with pytest.raises(UsageError, match="already"):
+        await log.__aenter__()
 
 
 # --- connections -------------------------------------------------------------------------------------------------

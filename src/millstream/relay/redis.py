@@ -81,11 +81,14 @@ class RedisLog(StreamLog):
 
     async def __aenter__(self) -> Self:
         """Start the workers. Connects at the first command."""
-        if self._tasks is not None:
-            raise UsageError("this log is entered already; one log, one hub")
+        if self._scopes:
+            raise UsageError("this log was entered already: one log, one hub, once")
         self._tasks = await anyio.create_task_group().__aenter__()
         for work, name in ((self._writes.work, "writes"), (self._reads.work, "reads"), (self._reader.work, "tail")):
-            self._tasks.start_soon(self._shielded, work, name=f"millstream.relay.redis.{name}")
+            # Shielded: producers that are cancelled from outside still have to say goodbye.
+            scope = anyio.CancelScope(shield=True)
+            self._scopes.append(scope)
+            self._tasks.start_soon(_inside, scope, work, name=f"millstream.relay.redis.{name}")
         return self
 
     async def __aexit__(
@@ -99,12 +102,6 @@ class RedisLog(StreamLog):
             for lane in (self._writes, self._reads, self._reader.lane):
                 lane.close()
             await tasks.__aexit__(None, None, None)
-
-    async def _shielded(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Work until `__aexit__`: producers that are cancelled from outside still have to say goodbye."""
-        with anyio.CancelScope(shield=True) as scope:
-            self._scopes.append(scope)
-            await work()
 
     # --- the operations ------------------------------------------------------------------------------------------
 
@@ -198,6 +195,11 @@ class RedisLog(StreamLog):
 
     def _nudge(self, control: str | bytes, key: str = "", reason: str = "") -> None:
         self._writes.post("EVALSHA", lua.sha[lua.NUDGE], 1, control, key, reason, NUDGE_MS)
+
+
+async def _inside(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await work()
 
 
 def _ms(seconds: float) -> int:
