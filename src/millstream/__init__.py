@@ -20,6 +20,7 @@ from millstream.protocols import Decoder, Encoder, decoder, decoder_names, encod
 
 if TYPE_CHECKING:
     from millstream import relay as relay
+    from millstream import server as server
     from millstream.messages import FilePart as FilePart
     from millstream.messages import ImagePart as ImagePart
     from millstream.messages import Message as Message
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from millstream.protocols.requests import request_names as request_names
     from millstream.providers import Anthropic as Anthropic
     from millstream.providers import AzureOpenAI as AzureOpenAI
+    from millstream.providers import BaseProvider as BaseProvider
     from millstream.providers import Bedrock as Bedrock
     from millstream.providers import Cohere as Cohere
     from millstream.providers import Conversation as Conversation
@@ -114,8 +116,8 @@ _MESSAGES = [
 _HISTORY = ["MessageBuilder", "assistant_message", "tool_message"]
 _REQUESTS = ["request_body", "request_names"]
 _PROVIDERS = [
-    *["Anthropic", "AzureOpenAI", "Bedrock", "Cohere", "Conversation", "Gemini", "HTTPProvider", "ObjectResult"],
-    *["Ollama", "OpenAIChat", "OpenAICompatible", "OpenAIResponses", "Provider", "TextResult"],
+    *["Anthropic", "AzureOpenAI", "BaseProvider", "Bedrock", "Cohere", "Conversation", "Gemini", "HTTPProvider"],
+    *["ObjectResult", "Ollama", "OpenAIChat", "OpenAICompatible", "OpenAIResponses", "Provider", "TextResult"],
     *["provider", "provider_names", "user_inputs"],
 ]
 _STREAMS = [
@@ -141,7 +143,7 @@ _LAZY = {
     **dict.fromkeys(_REQUESTS, "millstream.protocols.requests"),
 }
 
-_ROOMS = ["relay"]
+_ROOMS = ["relay", "server"]
 
 __all__ = [
     "MISSING",

@@ -681,6 +681,16 @@ static void test_numbers(void) {
         p = exact(text, n);
         if (ms_num_double(p, n, &d)) CHECK(d == want, round);
         free(p);
+        /* As many digits as a double prints, half of them in the middle between two doubles. */
+        whole = ((uint64_t)1 << (52 + (round & 1))) + next_random() % 1000;
+        n = (size_t)snprintf(text, sizeof text, "%llu.%d", (unsigned long long)whole, round & 1 ? 0 : 5);
+        want = strtod(text, NULL);
+        p = exact(text, n);
+        if (ms_num_double(p, n, &d)) CHECK(d == want, round);
+#ifdef MS_NUM_DIVIDES
+        else CHECK(false, round);
+#endif
+        free(p);
     }
 }
 

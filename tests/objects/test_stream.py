@@ -428,6 +428,43 @@ async def test_a_refused_element_says_which_and_reading_may_go_on() -> None:
             await anext(objects.fields())
 
 
+@pytest.mark.parametrize("n", [1, 7, 999])
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_was_complete_before_an_error_is_given_first_whatever_the_cuts(n: int, late: bool) -> None:
+    text = '{"title":"","items":[{"n":1},{"n":"2"},{"n":3}],"ok":true!'
+    objects = ms.ObjectStream(Probe(pieces(text, n)), Report)
+    if late:
+        await anext(objects.partials())
+    seen: list[Any] = []
+    elements = objects.elements("items")
+    with pytest.raises(ms.ObjectInvalid):
+        await drain(elements, seen)
+    assert seen == [Item(1)]
+    with pytest.raises(ms.InvalidJSON):
+        await drain(elements, seen)
+    assert seen == [Item(1), Item(3)]
+
+
+@pytest.mark.parametrize("view", ["events", "deltas", "fields", "partials"])
+async def test_in_a_stream_what_arrived_together_travels_together(view: str) -> None:
+    alone = [item async for item in getattr(ms.ObjectStream(await in_one_chunk(events(), 1), Report), view)()]
+    objects = ms.ObjectStream(await in_one_chunk(events(), 100_000), Report)
+    batches = [batch async for batch in ms.Stream(getattr(objects, view)()).batches()]
+    assert [item for batch in batches for item in batch] == alone
+    assert (len(batches) == len(alone)) is (view == "partials")
+    assert len(batches) <= 2 or view == "partials"
+
+
+async def test_in_a_stream_an_error_comes_after_what_came_before_it() -> None:
+    sent = [ms.TextDelta('{"a":1'), ms.TextDelta(',"b":2'), ms.TextDelta("!")]
+    seen: list[Any] = []
+    with pytest.raises(ms.InvalidJSON) as caught:
+        await drain(ms.Stream(ms.ObjectStream(await in_one_chunk(sent, 999), dict).events()), seen)
+    assert replay(item for item in seen if isinstance(item, ms.ObjectDelta)) == {"a": 1, "b": 2}
+    assert [item for item in seen if isinstance(item, ms.TextDelta)] == sent
+    assert caught.value.partial == {"a": 1, "b": 2}
+
+
 async def test_the_length_is_limited() -> None:
     for repair in (None, lambda text, error: "{}"):
         probe = Probe(["[", *["0,"] * 100], hang=True)

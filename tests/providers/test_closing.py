@@ -173,7 +173,7 @@ async def test_a_stream_that_nobody_opened_sends_nothing() -> None:
         assert server.connections == []
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
 def test_each_event_loop_has_its_own_client_which_ends_with_it(backend: str) -> None:
     from millstream.providers._http import shared_client
 
@@ -186,7 +186,8 @@ def test_each_event_loop_has_its_own_client_which_ends_with_it(backend: str) -> 
 
     with Scripted(GOOD) as server:
         for _ in range(2):
-            anyio.run(main, server.url, backend=backend)
+            name, options = ("asyncio", {"use_uvloop": True}) if backend == "uvloop" else (backend, {})
+            anyio.run(main, server.url, backend=name, backend_options=options)
     assert found[0] is not found[1]
     assert [client.is_closed for client in found] == [True, True]
 

@@ -139,6 +139,18 @@ async def test_a_server_that_wants_a_key_and_got_none_says_so() -> None:
     assert "no key: pass api_key or set OPENAI_API_KEY (not used for http://127.0.0.1" in str(error)
 
 
+async def test_a_refusal_of_other_credentials_says_which_they_were() -> None:
+    from botocore.session import Session
+
+    session = Session()
+    session.set_credentials("AKIDEXAMPLE", KEY)
+    refused = whole("403 Forbidden", b'{"message":"The security token is invalid"}')
+    with Scripted(refused) as server, pytest.raises(ms.AuthError, match="signed for eu-west-1 with the credentials"):
+        await ms.Bedrock("m", region="eu-west-1", session=session, base_url=server.url).generate_text("hi")
+    error = await refusal(refused, api_key=None, headers={"authorization": "Basic abc"})
+    assert "it was sent the headers that were given" in str(error)
+
+
 async def test_an_unknown_model_names_it() -> None:
     body = orjson.dumps({"error": {"message": "The model does not exist", "code": "model_not_found"}})
     error = await refusal(whole("404 Not Found", body))

@@ -128,6 +128,46 @@ class Parrot:
         raise NotImplementedError
 
 
+class OneCall(ms.BaseProvider):
+    """A provider of somebody else that can make one model call, and nothing more."""
+
+    name = "scripted"
+
+    def __init__(self, *answers: list[ms.Event]) -> None:
+        super().__init__("m")
+        self.answers = list(answers)
+        self.seen: list[ms.Request] = []
+
+    def open(self, request: ms.Request) -> ms.Stream[ms.Event]:
+        self.seen.append(request)
+
+        async def events() -> Any:
+            for one in self.answers.pop(0):
+                yield one
+
+        return ms.Stream(events())
+
+
+STOP = ms.Finish(ms.FinishReason.STOP)
+
+
+async def test_who_can_make_one_model_call_gets_the_four_methods_and_runs() -> None:
+    def add(a: int, b: int) -> int:
+        """Add."""
+        return a + b
+
+    call = ms.ToolCall("c", "add", b'{"a":1,"b":2}', {"a": 1, "b": 2})
+    model = OneCall(
+        [ms.Start(), call, ms.Finish(ms.FinishReason.TOOL_CALLS)],
+        [ms.Start(), ms.TextDelta("three"), STOP],
+        [ms.Start(), ms.TextDelta('{"a":1}'), STOP],
+    )
+    result = await model.generate_text("add", tools=[add], system="Be brief.")
+    assert (result.text, [one.result for one in result.tool_results]) == ("three", [3])
+    assert [message.role for message in model.seen[1].messages] == ["system", "user", "assistant", "tool"]
+    assert (await model.generate_object("x", dict, mode="schema")).object == {"a": 1}
+
+
 async def test_r0066_a_class_of_somebody_else_is_a_provider() -> None:
     parrot: ms.Provider = Parrot("squawk")
     assert isinstance(parrot, ms.Provider)

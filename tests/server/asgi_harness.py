@@ -4,13 +4,24 @@ import anyio
 
 
 class Client:
-    """One request. `received` are the messages; `disconnect()` hangs up."""
+    """One request. `received` are the messages; `disconnect()` hangs up.
 
-    def __init__(self, path="/", method="POST", headers=(), leave_after=None):
+    Args: spec: version of ASGI; from 2.4 on `send` raises OSError once the client has gone. deaf: `receive` never tells
+        that it has. stuck_after: the `send` that comes after so many pieces of body never returns.
+    """
+
+    def __init__(
+        self, path="/", method="POST", headers=(), leave_after=None, spec="2.3", deaf=False, stuck_after=None, query=b""
+    ):
+        self._spec = tuple(map(int, spec.split(".")))
+        self._deaf = deaf
+        self._stuck_after = stuck_after
         self.scope = {
             "type": "http",
+            "asgi": {"version": "3.0", "spec_version": spec},
             "method": method,
             "path": path,
+            "query_string": query,
             "headers": [(name.lower().encode(), value.encode()) for name, value in dict(headers).items()],
         }
         self.received = []
@@ -27,10 +38,16 @@ class Client:
             self._asked = True
             return {"type": "http.request", "body": b"{}", "more_body": False}
         await self._gone.wait()
+        if self._deaf:
+            await anyio.sleep_forever()
         return {"type": "http.disconnect"}
 
     async def send(self, message):
         await anyio.lowlevel.checkpoint()
+        if self._gone.is_set() and self._spec >= (2, 4):
+            raise OSError("the client has gone")
+        if self._stuck_after is not None and len(self.bodies) >= self._stuck_after:
+            await anyio.sleep_forever()
         self.received.append(message)
         self.times.append(anyio.current_time())
         if self._leave_after is not None and len(self.bodies) >= self._leave_after:

@@ -122,12 +122,14 @@ async def test_a_warning_does_not_stand_for_the_error():
 
 
 @pytest.mark.anyio
-async def test_other_exceptions_go_to_the_server_as_they_are():
+async def test_other_exceptions_go_to_the_server_after_the_client_was_told_without_their_words():
     stream = Scripted(EVENTS[:2], ZeroDivisionError("mine"))
     client = Client()
     with pytest.raises(ZeroDivisionError, match="mine"):
         await client.run(EventStreamResponse(stream))
-    assert not client.is_ended
+    assert client.is_ended
+    assert [event.type for event in decoded(client)] == ["start", "text_delta", "error", "finish"]
+    assert b"mine" not in client.body
     assert stream.calls == ["open", "close"]
 
 

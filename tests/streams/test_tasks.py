@@ -157,6 +157,23 @@ async def test_entered_twice_in_one_task_and_once_more_in_another() -> None:
         assert running() == []
 
 
+async def test_left_in_another_task_than_the_one_that_entered() -> None:
+    source = Probe(count())
+    stream = Stream(source).buffer(3)
+
+    async def leave() -> None:
+        with pytest.raises(ms.UsageError, match=r"`buffer`.*entered in one task and left in another"):
+            await stream.__aexit__(None, None, None)
+
+    async with stream:
+        await anext(stream)
+        async with create_task_group() as group:
+            group.start_soon(leave)
+        assert (source.closes, stream.state) == (1, "closed")
+        await settle()  # the block goes on
+    assert [task.name for task in get_running_tasks() if task.name and task.name.startswith("millstream")] == []
+
+
 async def test_read_in_another_task_than_the_one_that_entered() -> None:
     got: list[Any] = []
 

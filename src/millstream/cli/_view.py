@@ -9,32 +9,40 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
+import msgspec
 from rich.console import Console, Group
+from rich.highlighter import JSONHighlighter
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from millstream.cli._failure import printable
 from millstream.cli._progress import Progress
-from millstream.events import Event, ReasoningDelta, TextDelta, ToolCall
+from millstream.events import (
+    Citations,
+    Data,
+    Error,
+    Event,
+    File,
+    Handoff,
+    ObjectDelta,
+    ProviderToolCall,
+    ProviderToolResult,
+    Raw,
+    ReasoningDelta,
+    Safety,
+    StepStart,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Validity,
+)
 
-__all__ = ["PlainView", "RichView", "View", "facts", "make_view", "printable"]
-
-# C0 and C1 with DEL, but newline and tab stay: ESC begins terminal commands, and so does 0x9B on some terminals.
-CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)])
-del CONTROLS[ord("\n")], CONTROLS[ord("\t")]
+__all__ = ["PlainView", "RichView", "View", "describe", "facts", "make_view", "printable"]
 
 REFRESH_S = 1 / 15
-
-
-def printable(text: str, *, one_line: bool = False) -> str:
-    """Take out what a terminal could obey.
-
-    Args: one_line: newlines and tabs become spaces, for names and messages.
-    """
-    text = text.translate(CONTROLS)
-    return " ".join(text.split()) if one_line else text
 
 
 def facts(progress: Progress) -> list[str]:
@@ -63,6 +71,9 @@ class View(Protocol):
     def line(self, text: str) -> None:
         """Show a line of our own."""
 
+    def message(self, seconds: float, name: str, text: str) -> None:
+        """Show a message of an untyped stream: when it came, what it is called, what is in it."""
+
     def begin(self, title: str, progress: Progress) -> None:
         """Begin an act."""
 
@@ -83,6 +94,9 @@ class PlainView:
     def line(self, text: str) -> None:
         print(text, file=self._out, flush=True)
 
+    def message(self, seconds: float, name: str, text: str) -> None:
+        self.line(f"{seconds:8.3f}  " + "  ".join(filter(None, _columns(name, text))))
+
     def begin(self, title: str, progress: Progress) -> None:
         self._progress = progress
         self._pending = ""
@@ -95,9 +109,9 @@ class PlainView:
                 *lines, self._pending = self._pending.split("\n")
                 for line in lines:
                     self.line(f"  | {line}")
-            case ToolCall():
+            case _ if line := describe(event):
                 self._flush()
-                self.line(f"  > {_call(event)}")
+                self.line(f"  > {line}")
 
     def _flush(self) -> None:
         if self._pending:
@@ -120,9 +134,18 @@ class RichView:
     def line(self, text: str) -> None:
         self._console.print(Text(text))
 
+    def message(self, seconds: float, name: str, text: str) -> None:
+        name, text = _columns(name, text)
+        shown = Text(f"{seconds:8.3f}  ", style="dim")
+        shown.append(f"{name}  " if name else "", style="not dim bold cyan")
+        shown.append_text(JSONHighlighter()(Text(text, style="not dim")))
+        self._console.print(shown, soft_wrap=True)
+
     def begin(self, title: str, progress: Progress) -> None:
         self._title = title
         self._progress = progress
+        self._said = Text()
+        self._ended = False
         self._drawn = self._clock()
         # No refresh thread: it would read `progress` while it changes.
         self._live = Live(
@@ -135,20 +158,30 @@ class RichView:
         self._live.start(refresh=True)
 
     def event(self, event: Event) -> None:
+        match event:
+            case ReasoningDelta():
+                self._said.append(printable(event.text), style="dim italic")
+            case TextDelta():
+                self._said.append(printable(event.text))
+            case _ if line := describe(event):
+                if self._said and not self._said.plain.endswith("\n"):
+                    self._said.append("\n")
+                self._said.append(f"> {line}\n", style="bold")
         now = self._clock()
         if now - self._drawn >= REFRESH_S:
             self._drawn = now
             self._live.refresh()
 
     def end(self) -> None:
+        self._ended = True
         self._live.stop()
 
     def _render(self) -> Group:
         progress = self._progress
-        said = Text(printable(progress.reasoning), style="dim italic")
-        said.append(printable(progress.text), style="not dim not italic")
-        for call in progress.tool_calls:
-            said.append(f"\n> {_call(call)}", style="not italic bold")
+        said = self._said
+        if not self._ended:  # what does not fit the screen would be cut off below, and cost time with each drawing
+            said = said[-self._console.width * self._console.height :]
+            said = Text("\n").join(said.split("\n", allow_blank=True)[-max(self._console.height - 8, 1) :])
         border = "red" if progress.error else "green" if progress.finish else "cyan"
         panel = Panel(said, title=Text(self._title), title_align="left", border_style=border)
         return Group(panel, *(Text(f"  {line}", style="dim") for line in facts(progress)))
@@ -163,6 +196,44 @@ def make_view(out: TextIO | None = None) -> View:
     return RichView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(out)
 
 
-def _call(call: ToolCall) -> str:
-    arguments = call.input.decode("utf-8", "replace")
-    return f"{printable(call.name, one_line=True)}({printable(arguments, one_line=True)})"
+def describe(event: Event) -> str:
+    """Say in a line what an event is that is no piece of text; "" for those that are told elsewhere or too small."""
+    match event:
+        case ToolCall():
+            cut = "" if event.validity is Validity.VALID else f" [{event.validity}: not to be run]"
+            said = f"{event.name}({event.input.decode('utf-8', 'replace').strip()}){cut}"
+        case ToolResult():
+            said = f"{event.name} gave {_json(event.result)}" if event.error is None else f"{event.name}: {event.error}"
+        case ProviderToolCall():
+            said = f"the provider runs {event.name}({_json(event.input)})"
+        case ProviderToolResult():
+            said = f"the provider's {event.name} gave {_json(event.result if event.error is None else event.error)}"
+        case Citations():
+            said = "source: " + ", ".join(one.url or one.title or one.source or one.text for one in event.citations)
+        case Safety():
+            said = f"{event.action} ({event.category}) {event.note}"
+        case Error():
+            said = f"{'error' if event.fatal else 'warning'}: {event.error.message}"
+        case StepStart():
+            said = f"step {event.step}"
+        case Handoff():
+            said = f"goes on with {event.target}"
+        case File():
+            said = f"file {event.media_type}, {event.url or f'{len(event.data)} bytes'}"
+        case ObjectDelta():
+            said = f"{'.'.join(map(str, event.path))} {event.op} {_json(event.value)}"
+        case Data():
+            said = f"{event.name or 'data'} {_json(event.payload)}"
+        case Raw():
+            said = f"unknown: {event.event} {event.data}"
+        case _:
+            return ""
+    return printable(said, one_line=True)
+
+
+def _columns(name: str, text: str) -> tuple[str, str]:
+    return printable(name, one_line=True), printable(text).replace("\n", f"\n{'':10}")
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value, enc_hook=repr).decode()

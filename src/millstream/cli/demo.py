@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import socket
-import sys
+from argparse import Namespace
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ import anyio
 import uvicorn
 
 import millstream as ms
+from millstream.cli._failure import complain
 from millstream.cli._progress import Progress
-from millstream.cli._view import View, make_view, printable
+from millstream.cli._view import View, make_view
 from millstream.server._asgi import Receive, Scope, Send
 from millstream.server.replay import RECORDING_HEADER, ReplayApp
 from millstream.server.responses import EventStreamResponse
@@ -49,33 +50,27 @@ class Act:
     headers: dict[str, str]
 
 
-def run(*, speed: float = 1.0, recordings: Sequence[str] = ()) -> int:
+def run(args: Namespace) -> int:
     """Run the demo.
 
-    Args:
-        speed: divides the recorded delays; `math.inf` for none.
-        recordings: names of recordings to play instead of the default ones of their endpoints.
+    Args: args: `speed` divides the recorded delays, `math.inf` for none; `recording` names recordings to play instead
+        of the default ones of their endpoints.
     Returns: the exit code: 0, 1 if something went wrong, 2 for an unknown recording.
     """
-    replay = ReplayApp(speed=speed)
-    for name in recordings:
+    replay = ReplayApp(speed=args.speed)
+    for name in args.recording:
         if name not in replay.recordings:
-            return _complain(f"no recording {name!r}; there are: {', '.join(replay.recordings)}", 2)
+            return complain("demo", f"no recording {name!r}; there are: {', '.join(replay.recordings)}", 2)
     try:
         sock = _listen()
     except OSError as error:
-        return _complain(f"cannot open a local port: {error}", 1)
+        return complain("demo", f"cannot open a local port: {error}", 1)
     try:
         with sock:
-            anyio.run(_demo, replay, sock, _acts(replay, recordings), make_view())
+            anyio.run(_demo, replay, sock, _acts(replay, args.recording), make_view())
     except DemoError as error:
-        return _complain(str(error), 1)
+        return complain("demo", str(error), 1)
     return 0
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"millstream demo: {printable(message, one_line=True)}", file=sys.stderr, flush=True)
-    return code
 
 
 def _listen() -> socket.socket:

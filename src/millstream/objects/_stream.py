@@ -7,41 +7,35 @@ validates (`_backend.py`). Nothing is parsed twice, unless a second view is aske
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from msgspec import UNSET
 
-from millstream.core import MISSING, Delta
 from millstream.errors import (
     IncompleteJSON,
     InvalidJSON,
-    LimitExceeded,
     ObjectInvalid,
-    StreamBusy,
-    StreamClosed,
 )
-from millstream.events import Error, Event, Finish, ObjectDelta, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from millstream.events import Event, ObjectDelta
 from millstream.limits import DEFAULT_LIMITS, Limits
 from millstream.objects._backend import BackendName, Validators, choose, named
 from millstream.objects._document import Document
+from millstream.objects._reader import Reader, Source
 from millstream.objects._shape import NOTHING, Path, Step, at, is_array, members, root_model, root_starts, step
 from millstream.objects._source import AnswerText, CallArguments
 from millstream.objects._views import Deltas, Elements, Events, Fields, Partials, TypedPartials, View
-from millstream.streams import Stream
 
 __all__ = ["ObjectStream", "Repair"]
 
 T = TypeVar("T")
 W = TypeVar("W", bound=View[Any])
 
-Source = AsyncIterable[Event] | AsyncIterable[str]
 Repair = Callable[[str, Exception], "str | Awaitable[str | None] | None"]
 
 
-class ObjectStream(Generic[T]):
+class ObjectStream(Reader, Generic[T]):
     """Read one object of a type from a stream, as it grows. Used once, by one view at a time, and then by `final`.
 
     Use it in `async with`: leaving the block closes the source.
@@ -90,34 +84,12 @@ class ObjectStream(Generic[T]):
         starts = root_starts(type) if lenient else ""
         if lenient and not starts:
             raise TypeError(f"lenient finds objects and arrays in prose, which {named(type)} is not")
+        pick = AnswerText(choice) if call is None else CallArguments(call, choice)
+        super().__init__(source, pick, starts, limits, forgiving=repair is not None)
         self.type: Any = type
-        self.usage: Usage | None = None
-        """The last usage that was told."""
-        self.finish: Finish | None = None
-        """How the source ended, once it has."""
-        self.others: list[Event] = []
-        """All other events but deltas: Start, citations, files, tool calls, errors. For all in order, see `events`."""
-        self.last_error: Exception | None = None
-        """What kept the last partial from being shown, or, with `repair`, what is wrong with the text."""
         self._validators = Validators(type, choose(type, backend))
-        self._source: Stream[Any] = source if isinstance(source, Stream) else Stream(source)
-        self._batches = self._source.batches()
-        self._batch: list[Any] = []
-        self._at = 0
-        self._pick = AnswerText(choice) if call is None else CallArguments(call, choice)
-        self._starts = starts
-        self._limits = limits
-        self._document = Document(limits, starts)
         self._repair = repair
         self._repairs = repairs
-        self._text: list[str] = []  # all of it, for `repair`
-        self._text_size = 0
-        self._view: View[Any] | None = None
-        self._fresh = True  # nothing has been taken from the source
-        self._closed = False  # the text has ended
-        self._ended = False  # the source has
-        self._failure: Exception | None = None  # of a fatal Error event
-        self._error: BaseException | None = None  # what ended it; `final` says it again
         self._result: Any = UNSET
 
     # --- views ---------------------------------------------------------------------------------------------------
@@ -168,14 +140,21 @@ class ObjectStream(Generic[T]):
         """
         return self._show(Fields(self))
 
+    def _show(self, view: W) -> W:
+        """Let a view take over. One that begins late is told the past first."""
+        if not self._fresh:
+            view._add(None, self._document.replay())
+        self._reading = view
+        return view
+
     async def final(self) -> T:
         """Consume what is left, and return the object, validated from its own bytes; the same each time it is called.
 
         Raises: ObjectInvalid: the type refuses it. IncompleteJSON: the text ended early, or the tool call was not
             confirmed. InvalidJSON, LimitExceeded. Whatever the source raises. All have the value so far in `partial`.
         """
-        self._view = None
-        while await self._next(None) is not None:
+        self._reading = None
+        while await self._next(None, joins=True) is not None:
             pass
         if self._result is UNSET:
             try:
@@ -186,27 +165,6 @@ class ObjectStream(Generic[T]):
         result: T = self._result
         return result
 
-    # --- state ---------------------------------------------------------------------------------------------------
-
-    @property
-    def current(self) -> Any:
-        """The live, untyped value so far; `MISSING` (false) before it begins. Readable at any time."""
-        return self._document.value
-
-    def snapshot(self) -> Any:
-        """A copy of `current` that stays as it is. Cost: O(width) of each container that is open."""
-        return self._document.snapshot()
-
-    @property
-    def raw(self) -> bytes:
-        """The JSON text so far, without what stands around it."""
-        return bytes(self._document.raw)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the object is whole. The source may still have other events, such as its usage."""
-        return self._document.complete
-
     async def __aenter__(self) -> Self:
         """Open the source. Raises what keeps it from opening."""
         await self._source.__aenter__()
@@ -216,137 +174,6 @@ class ObjectStream(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the source: from any task, at any time, as often as you like."""
-        await self._source.aclose()
-
-    # --- the work ------------------------------------------------------------------------------------------------
-
-    def _show(self, view: W) -> W:
-        """Let a view take over. One that begins late is told the past first."""
-        if not self._fresh:
-            view._add(None, self._document.replay())
-        self._view = view
-        return view
-
-    async def _next(self, view: View[Any] | None) -> tuple[Any, list[Delta]] | None:
-        """The next item of the source and the deltas that it caused; None at the end."""
-        if view is not self._view:
-            raise StreamBusy("another view has been asked for, or final(); one view reads an object stream at a time")
-        if self._error is not None:
-            raise self._error
-        error = self._document.error
-        if error is not None and (self._repair is None or isinstance(error, LimitExceeded)):
-            await self._give_up(error)
-        while self._at == len(self._batch):
-            if self._ended:
-                return None
-            self._batch, self._at = await self._pull(), 0
-            if not self._batch:
-                return None, await self._end()
-        taken = self._take_joined() if view is None or view.joins else self._take(self._following())
-        error = self._document.error
-        if error is not None and self.finish is not None and self._repair is None:
-            await self._give_up(error)  # before the Finish is given, which must be the last that anybody hears
-        return taken
-
-    async def _pull(self) -> list[Any]:
-        self._fresh = False
-        try:
-            return await anext(self._batches)
-        except StopAsyncIteration:
-            return []
-        except BaseException as error:
-            if isinstance(error, Exception):
-                self._error = self._with_partial(error)
-            else:  # cancelled: the source is closed, which must not look like its end
-                self._error = StreamClosed("a consumer of this object stream was cancelled, which has closed it")
-            raise
-
-    def _following(self) -> Any:
-        item = self._batch[self._at]
-        self._at += 1
-        return TextDelta(item) if isinstance(item, str) else item
-
-    def _take(self, item: Any) -> tuple[Any, list[Delta]]:
-        text = self._pick.text(item)
-        if text:
-            return item, self._feed(text)
-        self._note(item)
-        return item, self._close() if isinstance(item, Finish) else []
-
-    def _take_joined(self) -> tuple[Any, list[Delta]]:
-        """Take all that has arrived, up to a `Finish`, as one piece of text: fewer, longer feeds cost less."""
-        parts: list[str] = []
-        while self._at < len(self._batch):
-            if isinstance(self._batch[self._at], Finish):
-                if parts:
-                    break
-                return self._take(self._following())
-            item = self._following()
-            text = self._pick.text(item)
-            if text:
-                parts.append(text)
-            else:
-                self._note(item)
-        return None, self._feed("".join(parts)) if parts else []
-
-    def _feed(self, text: str) -> list[Delta]:
-        if self._repair is not None:
-            self._text.append(text)
-            self._text_size += len(text)
-            if self._text_size > self._limits.max_object_bytes:
-                self._document.refuse_length()
-        return self._fed(self._document.feed(text))
-
-    def _fed(self, deltas: list[Delta]) -> list[Delta]:
-        error = self._document.error
-        if error is not None and error is not self.last_error:
-            self.last_error = error
-            if not self._starts and (
-                error.reason == "trailing" or (error.reason == "value" and self.current is MISSING)
-            ):
-                error.add_note("lenient=True reads JSON that stands in prose or in a Markdown fence")
-        return deltas
-
-    def _note(self, item: Any) -> None:
-        if isinstance(item, Usage):
-            self.usage = item
-        elif isinstance(item, Finish):
-            self.finish = item
-            self.usage = item.usage or self.usage
-        elif not isinstance(item, (TextDelta, ReasoningDelta, ToolCallDelta)):
-            self.others.append(item)
-            if isinstance(item, Error) and item.fatal:
-                self._failure = item.error
-
-    async def _end(self) -> list[Delta]:
-        self._ended = True
-        if self._failure is not None:  # a Stream has raised it already, other sources may not
-            await self._give_up(self._failure)
-        return self._close()
-
-    def _close(self) -> list[Delta]:
-        """No more text will come. After a fatal `Error` it is that error which counts, and the source may raise it."""
-        if self._closed or self._failure is not None:
-            return []
-        self._closed = True
-        reason = self.finish.reason if self.finish is not None else None
-        return self._fed(self._document.close(cut=self._pick.cut(reason), void=self._pick.void))
-
-    async def _give_up(self, error: Exception) -> None:
-        """Stop the source: nothing that it may still send can help."""
-        for item in self._batch[self._at :]:
-            self._note(item)
-        self._error = self._with_partial(error)
-        await self.aclose()
-        raise error
-
-    def _with_partial(self, error: Exception) -> Exception:
-        with suppress(AttributeError):  # an exception of somebody else may refuse attributes
-            error.partial = self.snapshot()  # type: ignore[attr-defined]
-        return error
 
     # --- validation ----------------------------------------------------------------------------------------------
 

@@ -10,12 +10,15 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from millstream.core import Delta
+from millstream.errors import ObjectInvalid
 from millstream.events import Event, Finish, ObjectDelta
 from millstream.objects._partial import WITHHELD, TypedPartial
 from millstream.objects._shape import Path
+from millstream.streams._pull import Puller
+from millstream.streams._tasks import Tasks
 
 if TYPE_CHECKING:
     from millstream.objects._stream import ObjectStream
@@ -25,18 +28,29 @@ __all__ = ["Deltas", "Elements", "Events", "Fields", "Partials", "TypedPartials"
 V = TypeVar("V")
 
 
-class View(AsyncIterator[V], Generic[V]):
+class _Raised:
+    """An error that waits until what came before it has been given."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class View(AsyncIterator[V], Puller[V]):
     """One way to read an object stream, an async iterator. Left early, it may be followed by another view, or `final`.
 
     Closing it (`aclose`, `async with`) closes the object stream and its source, so that `Stream(view)` owns them.
+    In a `Stream`, what has arrived together travels together, at the cost of one await.
     """
 
     joins = False
     """Whether the pieces that have arrived together may be read as one."""
 
+    together = True
+    """Whether what they give may travel together."""
+
     def __init__(self, owner: ObjectStream[Any]) -> None:
         self._owner = owner
-        self._out: deque[V] = deque()
+        self._out: deque[V | _Raised] = deque()
 
     def _add(self, item: Any, deltas: list[Delta]) -> None:
         """Put what this item gives into `_out`. `item` is None where there are only deltas, at either end."""
@@ -51,12 +65,44 @@ class View(AsyncIterator[V], Generic[V]):
         Raises: StreamBusy: another view has been asked for since. InvalidJSON, IncompleteJSON, LimitExceeded (none of
             them if there is a repair function). Whatever the source raises. All have `partial`.
         """
-        while not self._out:
-            found = await self._owner._next(self)
-            if found is None:
-                raise StopAsyncIteration
-            self._add(*found)
-        return self._out.popleft()
+        if not self._out:
+            await self._read(together=False)
+        if not self._out:
+            raise StopAsyncIteration
+        item = self._out.popleft()
+        if isinstance(item, _Raised):
+            raise item.error
+        return item
+
+    async def open(self, tasks: Tasks) -> None:
+        """Nothing to do: the source opens itself at the first item."""
+
+    async def pull(self) -> list[V]:
+        """Return all that can be had without waiting for the source again; see `__anext__`."""
+        if not self._out:
+            await self._read(together=self.together)
+        batch: list[V] = []
+        while self._out:
+            item = self._out[0]
+            if isinstance(item, _Raised):
+                if batch:
+                    break
+                self._out.popleft()
+                raise item.error
+            batch.append(item)
+            self._out.popleft()
+        return batch
+
+    async def _read(self, *, together: bool) -> None:
+        """Fill `_out`; it stays empty at the end."""
+        try:
+            while not self._out or (together and self._owner._has_more()):
+                found = await self._owner._next(self, joins=self.joins)
+                if found is None:
+                    return
+                self._add(*found)
+        except Exception as error:
+            self._out.append(_Raised(error))
 
     async def aclose(self) -> None:
         """Close the object stream."""
@@ -73,6 +119,8 @@ class View(AsyncIterator[V], Generic[V]):
 
 class Partials(View[Any]):
     """The live value, after each item that changed it."""
+
+    together = False  # they are one object, which would show the last state each time
 
     def _add(self, item: Any, deltas: list[Delta]) -> None:
         if deltas:
@@ -146,7 +194,10 @@ class _Complete(View[V]):
                     data: bytes | bytearray = self._owner._document.raw[start:end]
                 else:  # a scalar that came in one piece has no span
                     data = json.dumps(delta.value).encode()
-                self._out.append(self._give(path, data))
+                try:
+                    self._out.append(self._give(path, data))
+                except ObjectInvalid as error:
+                    self._out.append(_Raised(error))
 
 
 class Elements(_Complete[Any]):

@@ -1,7 +1,7 @@
 """Models over HTTP: end points, keys and error mapping per provider, small files.
 
-Add a provider: one file beside this one, a line in `PROVIDERS`. Outside of this package: a class with the methods of
-`Provider`, and an entry point of the group `millstream.providers` that names it.
+Add a provider: one file beside this one, a member of `CLASSES`. Outside of this package: a subclass of `HTTPProvider`
+or `BaseProvider`, or any class with the methods of `Provider`, and an entry point of the group `millstream.providers`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from millstream.errors import UnknownProvider
 from millstream.providers._base import HTTPProvider
+from millstream.providers._calls import BaseProvider
 from millstream.providers._provider import Prompt, Provider, RunSettings, Settings
 from millstream.providers._result import ObjectResult, TextResult
 from millstream.providers.anthropic import Anthropic
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Anthropic",
     "AzureOpenAI",
+    "BaseProvider",
     "Bedrock",
     "Cohere",
     "Conversation",

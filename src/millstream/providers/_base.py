@@ -144,6 +144,9 @@ class HTTPProvider(BaseProvider):
         return url
 
     def _no_key(self) -> str:
+        """What to say of a request without a key that was refused."""
+        if self._has_own_auth():
+            return "it was sent the headers that were given"
         names = " or ".join(self.key_names)
         said = f"{self.name}: no key: pass api_key" + (f" or set {names}" if names else "")
         return said if self.home in ("", self.base_url) else said + f" (not used for {self.base_url})"

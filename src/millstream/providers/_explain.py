@@ -36,7 +36,7 @@ class Explained(Operator[Event]):
             await super().open(tasks)
         except StreamError as error:
             self._tell(error)
-            raise error  # a bare raise would bring back the frames that the key was taken out of
+            raise
 
     async def pull(self) -> list[Event]:
         """Pass a batch on."""

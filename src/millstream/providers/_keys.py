@@ -64,9 +64,7 @@ class Key:
         return text.replace(self._last, "[key]") if len(self._last) >= SHORTEST else text
 
     def hide_in(self, error: ProviderError) -> None:
-        """Take the key out of what a provider said, and out of the frames that have seen it."""
-        if len(self._last) >= SHORTEST and self._last.encode() in error.body:
-            error.__traceback__ = None
+        """Take the key out of what a provider said."""
         error.code, error.request_id = self.hide(error.code), self.hide(error.request_id)
         if len(self._last) >= SHORTEST:
             error.body = error.body.replace(self._last.encode(), b"[key]")

@@ -62,6 +62,9 @@ class Bedrock(HTTPProvider):
         else:  # finding credentials reads files and asks services
             request.headers.update(await to_thread.run_sync(self._signature, request))
 
+    def _no_key(self) -> str:
+        return f"it was signed for {self.region} with the credentials that botocore found"
+
     def _signature(self, request: Any) -> dict[str, str]:
         from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
         from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
@@ -79,6 +82,8 @@ class Bedrock(HTTPProvider):
             try:
                 from botocore.session import Session  # type: ignore[import-untyped]
             except ImportError as error:
-                raise MissingExtra("bedrock is signed by botocore: pip install botocore, or pass api_key") from error
+                raise MissingExtra(
+                    "bedrock is signed by botocore: pip install 'millstream[bedrock]', or pass api_key"
+                ) from error
             self._session = Session()
         return self._session

@@ -28,7 +28,7 @@ log = logging.getLogger("millstream")
 Headers = list[tuple[bytes, bytes]]
 
 
-class ClientGone(Exception):  # noqa: N818  # never leaves `Connection.run`
+class ClientGone(Exception):  # never leaves `Connection.run`
     """The server says that nobody reads any more."""
 
 
@@ -41,6 +41,7 @@ class Connection:
         begin_within: seconds before `early` is sent, so that the client sees the answer begin; inf for never.
     Attributes:
         started: status and headers are sent.
+        sending: the server has a message that it has not taken yet.
         heartbeat: what is sent in silence; b"": nothing.
         early: status and headers to begin with if nobody has by then; None while they are not known.
     """
@@ -56,7 +57,7 @@ class Connection:
         self._now: Callable[[], float] = clock.now
         self._since = clock.now()  # when the last send began
         self._begin_at = self._since + begin_within
-        self._sending = False
+        self.sending = False
         self._watcher_sends: Event | None = None
         self._scope = CancelScope()
         self._failure: Exception | None = None
@@ -100,13 +101,13 @@ class Connection:
 
     async def _put(self, message: dict[str, Any]) -> None:
         self._since = self._now()
-        self._sending = True
+        self.sending = True
         try:
             await self._send(message)
         except OSError as error:
             raise ClientGone from error
         finally:
-            self._sending = False
+            self.sending = False
 
     # --- watching ------------------------------------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class Connection:
     def _wake_at(self) -> float:
         # Whatever begins while the watcher waits cannot become due before one of these times has passed.
         due = self._now() + min(self._idle, self._send_timeout)
-        if self._sending:
+        if self.sending:
             return min(due, self._since + self._send_timeout)
         if not self.started:
             return min(due, self._begin_at) if self.early is not None else due
@@ -135,7 +136,7 @@ class Connection:
     async def _look(self) -> bool:
         """Do what has become due. False: give up."""
         now = self._now()
-        if self._sending:
+        if self.sending:
             if now < self._since + self._send_timeout:
                 return True
             log.warning("a client has read nothing for %g s; its stream is closed", self._send_timeout)

@@ -27,7 +27,7 @@ class Drain:
     Args:
         grace: seconds that streams have to finish by themselves.
         signals: each begins the draining, and is then handed on to whoever handled it before, the server. Not for
-            servers that handle signals through the event loop, such as hypercorn; it cuts by its own `graceful_timeout`.
+            servers that handle signals through the event loop, such as hypercorn, which has a `graceful_timeout`.
     """
 
     def __init__(self, grace: float = 10.0, *, signals: Iterable[signal.Signals] = ()) -> None:

@@ -73,8 +73,9 @@ def load_recordings(folder: str | Path | None = None) -> dict[str, Recording]:
 class ReplayApp:
     """The ASGI application.
 
-    `POST` to an endpoint of the index (`/v1/chat/completions`, `/v1/messages`) plays a recording of that endpoint, the
-    one named by the header `x-millstream-recording` or a default one. `GET /recordings` lists them all.
+    `POST` (or the index's `method`) to an endpoint of the index (`/v1/chat/completions`, `/v1/messages`) plays a
+    recording of that endpoint, the one named by the header `x-millstream-recording` or a default one. `GET /recordings`
+    lists them all.
 
     Args:
         recordings: a folder, or recordings by name; those of the package by default.
@@ -103,7 +104,8 @@ class ReplayApp:
             raise UsageError(f"ReplayApp serves HTTP only, not {scope['type']}")
         begun = anyio.current_time()
         path, method = scope["path"], scope["method"]
-        known = {"/recordings": "GET", **dict.fromkeys(self._defaults, "POST")}
+        methods = {endpoint: recording.info.get("method", "POST") for endpoint, recording in self._defaults.items()}
+        known = {"/recordings": "GET", **methods}
         if path not in known:
             await _refuse(send, 404, f"no such path: {path}; there are: {', '.join(known)}")
         elif method != known[path]:

@@ -7,32 +7,27 @@ two tasks per response. Source: STREAMS.md S16, THREATS_AND_FAULTS.md 3.3, SSE.m
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from anyio import CancelScope
-
-from millstream.errors import ProducerLost, StreamError, UsageError
-from millstream.events import Event
+from millstream.errors import UsageError
 from millstream.protocols import Encoder, encoder
-from millstream.relay import Item, Status, Subscription
+from millstream.server._answer import Answer
 from millstream.server._asgi import Receive, Scope, Send
-from millstream.server._body import Body, Ids, RelayBody, is_sse
-from millstream.server._connection import Connection, Headers
-from millstream.server._negotiate import choose, header, last_event_id
-from millstream.server._refusals import refusal
+from millstream.server._body import Body, Ids
+from millstream.server._connection import Connection
+from millstream.server._negotiate import choose, header
 from millstream.server.drain import Drain
+from millstream.streams import Stream
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 
-if TYPE_CHECKING:
-    from millstream.streams import Stream
+__all__ = ["NATIVE", "EventStreamResponse", "Source", "encoders", "response_headers"]
 
-__all__ = ["NATIVE", "EventStreamResponse", "response_headers"]
+Source = Stream[Any] | Callable[[str | None], Stream[Any] | Awaitable[Stream[Any] | None] | None]
 
 NATIVE = ("millstream.events.v1", "millstream.events.v1+ndjson")
 COMMON = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
@@ -41,8 +36,6 @@ COMMON |= {"content-encoding": "identity"}
 
 _name = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _bad_value = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-Source = "Stream[Any] | Callable[[str | None], Stream[Any] | None | Awaitable[Stream[Any] | None]]"
 
 
 class EventStreamResponse:
@@ -76,7 +69,7 @@ class EventStreamResponse:
 
     def __init__(
         self,
-        stream: Any,
+        stream: Source,
         protocol: str | Encoder | Sequence[str] = NATIVE,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
@@ -91,7 +84,7 @@ class EventStreamResponse:
         background: Callable[[], Awaitable[Any]] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> None:
-        self._stream: Any = stream
+        self._stream = stream
         self._wires = encoders(protocol, expose_errors)
         self._ids = ids
         self._retry = retry
@@ -106,7 +99,7 @@ class EventStreamResponse:
         self.background = background
         Body(self._wires[0], retry=retry)  # complains about a bad `retry` here, where the mistake is
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         # FastAPI serves what a handler returns as it is only if `isinstance(it, starlette.responses.Response)`, and
         # nothing here may import a framework. Who has none sees our own class; `type(self)` is always our own.
@@ -134,10 +127,62 @@ class EventStreamResponse:
             receive, send, idle=idle, send_timeout=send_timeout, begin_within=begin_within, clock=self._clock
         )
         try:
-            await connection.run(partial(_Answer(self, scope, connection).give))
+            await connection.run(partial(self._give, scope, connection))
         finally:
-            if not callable(self._stream):
-                await self._stream.aclose()
             if self.background is not None:
-                with CancelScope(shield=True):
-                    await self.background()
+                await self.background()
+
+    async def _give(self, scope: Scope, connection: Connection) -> None:
+        chosen = choose(header(scope, b"accept"), [wire.media_type for wire in self._wires])
+        wire = self._wires[chosen]
+        answer = Answer(
+            connection,
+            self._stream,
+            Body(wire, self._ids, self._retry),
+            (self.status, response_headers(wire, len(self._wires) > 1, self._own_headers)),
+            retry=self._retry,
+            expose=self._expose,
+        )
+        if scope["method"] == "HEAD":
+            await answer.head()
+            return
+        if self._drain is not None:
+            self._drain.add(answer.stop)
+        try:
+            await answer.give(scope)
+        finally:
+            if self._drain is not None:
+                self._drain.discard(answer.stop)
+
+
+def encoders(protocol: str | Encoder | Sequence[str], expose: bool | None) -> list[Encoder]:
+    """Make the encoders that a response may choose from."""
+    if isinstance(protocol, Encoder):
+        return [protocol]
+    names = [protocol] if isinstance(protocol, str) else protocol
+    if not names:
+        raise UsageError("a response needs at least one protocol")
+    return [encoder(name) if expose is None else encoder(name, expose_errors=expose) for name in names]
+
+
+def response_headers(wire: Encoder, negotiated: bool, own: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers of an answer on this wire; those of the application win.
+
+    Raises: UsageError: a name or value that could end the header, or that HTTP does not allow.
+    """
+    headers = {"content-type": wire.media_type, **COMMON, **wire.headers}
+    if negotiated:
+        headers["vary"] = "accept"
+    for name, value in (own or {}).items():
+        if not _name.fullmatch(name) or _bad_value.search(value) or not value.isascii():
+            raise UsageError(f"the header {name!r} has a name or a value that HTTP does not allow")
+        headers[name.lower()] = value
+    return headers
+
+
+def _seconds(value: float | None) -> float:
+    if value is None:
+        return math.inf
+    if not value >= 0:
+        raise UsageError(f"a time in seconds is 0 or more, not {value}")
+    return value

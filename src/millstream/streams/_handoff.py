@@ -17,7 +17,8 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller
 from millstream.streams.operators._apply import isawaitable
-from millstream.streams.overflow import Bounded, Losses, Overflow
+from millstream.streams.operators._base import plain
+from millstream.streams.overflow import Bounded, Conflate, Losses, Overflow
 
 __all__ = ["FAIR_ITEMS", "Handoff", "Rules", "Signal", "forward", "give"]
 
@@ -54,6 +55,12 @@ class Rules:
     on_drop: Callable[[Any], object] | None = None
     on_backpressure: Callable[[int, float], object] | None = None
     clock: Clock = ANYIO_CLOCK
+
+    def __post_init__(self) -> None:
+        for name in ("protect", "on_drop", "on_backpressure"):
+            plain(name, getattr(self, name))
+        if isinstance(self.overflow, Conflate):
+            plain("merge", self.overflow.merge)
 
 
 class Handoff(Generic[T]):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import pytest
-from anyio import CancelScope, create_task_group, fail_after, get_running_tasks
+from anyio import CancelScope, Event, create_task_group, fail_after, get_running_tasks
 from anyio.lowlevel import checkpoint
 
 import millstream as ms
@@ -138,6 +139,36 @@ async def test_a_worker_that_leaves_leaves_the_rest_to_the_others() -> None:
         first = await anext(one)
         await one.aclose()
         assert [first, *await other.collect()] == list(range(20))
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled"])
+async def test_a_worker_that_is_stopped_at_the_moment_when_its_item_comes_leaves_it_to_the_others(how: str) -> None:
+    """The source learns that item 0 was handed over when it is asked for item 1: before the worker that was woken runs."""
+    scope, gate = CancelScope(), Event()
+
+    async def numbers() -> Any:
+        await gate.wait()
+        yield 0
+        if how == "closed":
+            await one.aclose()
+        else:
+            scope.cancel()
+        yield 1
+
+    mine: list[int] = []
+
+    async def work() -> None:
+        with scope, suppress(ms.StreamClosed):
+            await drain(one, mine)
+
+    with fail_after(5):
+        async with Stream(numbers()).share(2) as (one, other), create_task_group() as group:
+            group.start_soon(work)
+            await settle()
+            gate.set()
+            await settle()
+            rest = await other.collect()
+    assert (mine, rest) == ([], [0, 1])
 
 
 async def test_an_error_reaches_all_workers() -> None:

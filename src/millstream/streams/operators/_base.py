@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 from millstream.streams._pull import Puller
 from millstream.streams._tasks import Tasks
 
-__all__ = ["Operator"]
+__all__ = ["Operator", "plain"]
 
 U = TypeVar("U")
 
@@ -32,3 +33,16 @@ class Operator(Puller[U]):
     def watch(self, watcher: Callable[[int], None]) -> None:
         """Watch the source's transport."""
         self._source.watch(watcher)
+
+
+F = TypeVar("F", bound=Callable[..., Any] | None)
+
+
+def plain(name: str, fn: F) -> F:
+    """Return a function that is called where nothing can be awaited. Raises: TypeError: it is an `async def`.
+
+    Its coroutine would be taken for an answer: true, and never run.
+    """
+    if iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004 - an object may be one
+        raise TypeError(f"{name} must be a plain function: it is called where nothing can be awaited")
+    return fn

@@ -15,7 +15,7 @@ from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller, breathe
 from millstream.streams._tasks import Tasks
 from millstream.streams.operators._ahead import Ahead
-from millstream.streams.operators._base import Operator
+from millstream.streams.operators._base import Operator, plain
 
 __all__ = ["Batched", "TimedBatched", "is_terminal"]
 
@@ -35,7 +35,7 @@ class Batched(Operator[list[T]]):
         if n < 1:
             raise ValueError(f"a batch has at least 1 item, got {n}")
         self._n = n
-        self._flush_on = flush_on
+        self._flush_on = plain("flush_on", flush_on)
         self._held: list[T] = []
         self._error: Exception | None = None
         self._ended = False

@@ -16,7 +16,7 @@ from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller, breathe
 from millstream.streams._tasks import Tasks
 from millstream.streams.operators._ahead import Ahead
-from millstream.streams.operators._base import Operator
+from millstream.streams.operators._base import Operator, plain
 from millstream.streams.overflow import Losses, join_text
 
 __all__ = ["Debounce", "latest"]
@@ -52,13 +52,13 @@ class Debounce(Operator[T]):
         if max_wait is not None and not max_wait >= seconds:
             raise ValueError(f"max_wait must be at least the {seconds!r} seconds of silence, got {max_wait!r}")
         self.needs_tasks = "debounce"
-        own = Losses("debounce", on_drop)
+        own = Losses("debounce", plain("on_drop", on_drop))
         self.losses = (*source.losses, own)
         self._own = own
         self._ahead = Ahead(source, "debounce")
         self._seconds = seconds
         self._max_wait = float("inf") if max_wait is None else max_wait
-        self._merge = merge
+        self._merge = plain("merge", merge)
         self._clock = clock
         self._held: T = NOTHING
         self._due = self._latest = 0.0

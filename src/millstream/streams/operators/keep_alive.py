@@ -15,7 +15,7 @@ from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller
 from millstream.streams._tasks import Tasks
 from millstream.streams.operators._ahead import Ahead
-from millstream.streams.operators._base import Operator
+from millstream.streams.operators._base import Operator, plain
 
 __all__ = ["KEEP_ALIVE", "KeepAlive"]
 
@@ -45,7 +45,7 @@ class KeepAlive(Operator[Any]):
         self.needs_tasks = "keep_alive"
         self._ahead = Ahead(source, "keep_alive")
         self._every = every
-        self._make = make
+        self._make = plain("make", make)
         self._clock = clock
 
     async def open(self, tasks: Tasks) -> None:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from millstream.events import ReasoningDelta, TextDelta
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller, breathe
-from millstream.streams.operators._base import Operator
+from millstream.streams.operators._base import Operator, plain
 
 __all__ = ["Chunking", "Smooth"]
 
@@ -58,7 +58,7 @@ class Smooth(Operator[Any]):
             raise ValueError(f'smooth cuts by "word", "line", a compiled pattern or a function, not {by!r}')
         if not delay >= 0:
             raise ValueError(f"delay must be seconds from 0 on, got {delay!r}")
-        self._cut = _cutter(by)
+        self._cut = _cutter(plain("by", by) if callable(by) else by)
         self._delay = delay
         self._clock = clock
         self._first: Any = None  # the delta that the held text began with

@@ -23,7 +23,7 @@ from millstream.errors import StreamClosed, StreamNotEntered
 from millstream.streams._handoff import FAIR_ITEMS, Handoff, Rules, Signal, give
 from millstream.streams._pull import Puller, release
 from millstream.streams._tasks import Job, Tasks
-from millstream.streams.operators._base import Operator
+from millstream.streams.operators._base import Operator, plain
 
 if TYPE_CHECKING:
     from millstream.streams._stream import Stream
@@ -53,7 +53,7 @@ class Fan(Operator[T]):
         self.needs_tasks = name
         self._handoffs = handoffs
         self._n_open = n
-        self._select = select
+        self._select = plain("select", select)
         self._job: Job | None = None
 
     async def open(self, tasks: Tasks) -> None:

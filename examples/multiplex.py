@@ -1,0 +1,27 @@
+"""Multiplexing: several answers at the same time as one stream, each event with the key of its own."""
+
+import os
+
+import anyio
+
+import millstream as ms
+
+
+async def main() -> None:
+    model = ms.provider(os.environ.get("MODEL", "openai:gpt-5.1"), base_url=os.environ.get("BASE_URL"))
+    cities = ["Oslo", "Rome", "Lima"]
+    answers = [model.stream_text(f"Describe {city} in a sentence.") for city in cities]
+    texts = dict.fromkeys(cities, "")
+    # One answer that fails becomes an Error event with its key; the others go on.
+    async with ms.merge(*answers, keys=cities, on_error="isolate") as events:
+        async for event in events:
+            match event:
+                case ms.TextDelta(text=text, stream_id=str(city)):
+                    texts[city] += text
+                case ms.Error(error=error, stream_id=city):
+                    print(f"{city} failed: {error}")
+                case ms.Finish(stream_id=str(city)):
+                    print(f"{city} is complete: {len(texts[city])} characters")
+
+
+anyio.run(main)

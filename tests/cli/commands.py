@@ -1,0 +1,115 @@
+"""The real command in processes of its own: called to its end, on a terminal, and serving recordings."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+COMMAND = [sys.executable, "-m", "millstream.cli"]
+SECONDS = 30
+KEY = "sk-a-key-that-nobody/may-see"
+
+
+def environment(**extra):
+    """Without what changes terminals, proxies and keys of whoever runs the tests."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    unset = {"FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in unset and not key.lower().endswith(("_proxy", "_api_key", "_base_url"))
+    }
+    return kept | {"PYTHONPATH": paths, "THE_KEY": KEY, "NO_PROXY": "*", **extra}
+
+
+def call(*args, input=None, cwd=None, **extra):
+    """Run it to its end; what it writes is text."""
+    return subprocess.run(
+        [*COMMAND, *map(str, args)],
+        capture_output=True,
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        encoding="utf-8",
+        env=environment(**extra),
+        timeout=SECONDS,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def failed(done, code, *words):
+    """It has failed as a command should: one line on stderr, no traceback, with these words."""
+    assert done.returncode == code, done.stderr
+    said = done.stderr.splitlines()
+    assert said, "nothing on stderr"
+    assert "Traceback" not in done.stderr
+    assert said[-1].startswith("millstream ")
+    for word in words:
+        assert word in said[-1]
+    return True
+
+
+@contextmanager
+def started(*args, **options):
+    """Run it while the block runs."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | options
+    with subprocess.Popen([*COMMAND, *map(str, args)], **options) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@contextmanager
+def replaying(*args):
+    """`millstream replay` on a free port; gives its URL."""
+    with started("replay", "--port", "0", "--speed", "max", *args, stderr=subprocess.DEVNULL) as process:
+        first = process.stdout.readline().decode()
+        yield first.rpartition(" on ")[2].partition(";")[0]
+
+
+class Terminal:
+    """A terminal with the command on it. `shown` is all that it has written so far."""
+
+    def __init__(self, *args, **extra):
+        import pty
+
+        self._master, slave = pty.openpty()
+        env = environment(TERM="xterm", **extra)
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, args)], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
+        )
+        os.close(slave)
+        self.shown = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def type(self, text):
+        os.write(self._master, text.encode())
+
+    def read_until(self, word, count=1):
+        """Read until it was shown so many times."""
+        while self.shown.count(word) < count:
+            assert self._read(), f"ended before {word!r} was shown: {self.shown}"
+
+    def read_all(self):
+        while self._read():
+            pass
+        self.process.wait(SECONDS)
+        return self.shown
+
+    def _read(self):
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # EIO: how Linux reports the end of a terminal
+            return False
+        self.shown += data.decode(errors="replace").replace("\r\n", "\n")
+        return bool(data)
