@@ -732,6 +732,95 @@ def test_use_from_within_is_an_error():
     assert list(parser.value.values()) == [1, 1]
 
 
+@pytest.mark.parametrize("depth", [2, 60])
+@pytest.mark.parametrize(
+    "again",
+    [lambda p: p.feed("1" + "}" * 60), JSONParser.reset, JSONParser.snapshot, lambda p: p.value],
+    ids=["feed", "reset", "snapshot", "value"],
+)
+def test_a_snapshot_is_not_disturbed_by_keys_of_the_users(depth, again):
+    parser = JSONParser()
+    parser.feed('{"k":' * depth)
+    caught = []
+    armed = False
+
+    class Key:
+        """Asks to be compared with "k" whenever that is looked up."""
+
+        def __hash__(self):
+            return hash("k")
+
+        def __eq__(self, other):
+            if armed:
+                with pytest.raises(ConcurrentUseError):
+                    again(parser)
+                caught.append(other)
+            return False
+
+    node = parser.value
+    while node:
+        inner = node.pop("k")
+        node[Key()] = 0
+        node["k"] = inner
+        node = inner
+    armed = True
+    assert next(iter(parser.snapshot().values())) == 0
+    assert caught
+    armed = False
+    parser.feed("1" + "}" * depth)
+    assert parser.complete
+
+
+@pytest.mark.parametrize(("start", "at"), [('{"a":{"b":["x', "a"), ('[[{"b":"x', 0)])
+def test_a_snapshot_shows_what_the_user_has_put_there(start, at):
+    parser = JSONParser()
+    parser.feed(start)
+    parser.value[at] = "mine"
+    assert parser.snapshot() == ({at: "mine"} if at == "a" else ["mine"])
+    parser.value.clear()
+    assert parser.snapshot() == type(parser.value)()
+
+
+@pytest.mark.parametrize(("start", "at"), [('{"a":"', "a"), ('["', 0)])
+def test_a_replacement_of_the_same_length_is_not_continued(start, at):
+    parser = JSONParser()
+    parser.feed(start + "x" * 300)
+    assert parser.value[at] == "x" * 300
+    parser.value[at] = "y" * 300
+    parser.feed("z")
+    assert parser.value[at] == "x" * 300 + "z"
+
+
+@pytest.mark.parametrize("text", [r'["a\nb","c","é\u00e9",1,true,[],""]', r'{"k":"a\"b","l":{"m":"\ud83d\ude00"}}'])
+@pytest.mark.parametrize("n", [1, 3, 99])
+def test_each_value_is_told_to_be_complete_once(text, n):
+    parser = JSONParser()
+    told = [d.path for i in range(0, len(text), n) for d in parser.feed(text[i : i + n]) if d.complete]
+
+    def paths(value, path=()):
+        if isinstance(value, (dict, list)):
+            for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from paths(child, (*path, key))
+        yield path
+
+    assert told == list(paths(orjson.loads(text)))
+
+
+def test_what_is_freed_by_reset_may_use_the_parser():
+    class Last:
+        def __del__(self):
+            parser.feed('[{"a":"')
+
+    for _ in range(2):
+        parser = JSONParser()
+        parser.feed('{"k":[{"b":')
+        parser.value["mine"] = Last()
+        parser.reset()
+        parser.feed('x"}]')
+        assert parser.value == [{"a": "x"}]
+        assert parser.complete
+
+
 def test_an_exception_of_the_users_closes_the_parser():
     class Key(str):
         __slots__ = ()

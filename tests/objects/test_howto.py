@@ -83,7 +83,7 @@ def events(text: str, n: int = 3) -> Probe:
 
 def test_the_reader_has_about_twenty_lines() -> None:
     [reader] = blocks("object_deltas.md", "js")
-    assert len(reader.splitlines()) <= 24
+    assert len(reader.splitlines()) <= 20
 
 
 @OVER_HTTP

@@ -155,7 +155,12 @@ cdef class JSONParser(Parser):
         Returns: the value. Containers that are complete are shared with the live value, not copied.
         Cost: O(width) of each container that is still open.
         """
-        return self._copy()
+        self._show()
+        self._busy = True  # comparing keys may run code of the user's, if they put keys of their own there
+        try:
+            return self._copy()
+        finally:
+            self._busy = False
 
     @cython.critical_section
     def feed(self, data):
@@ -199,6 +204,8 @@ cdef class JSONParser(Parser):
         return 0
 
     cdef int restart(self) except -1:
+        # Freed only when all is as at the start: a __del__ of the user's may feed this parser.
+        _old = self._root, self._container, self._containers, self._replaced
         self._drop_levels()
         buffer_clear(&self._m.text)
         self._m.depth = 0
@@ -552,7 +559,6 @@ cdef class JSONParser(Parser):
         cdef Py_ssize_t i
         cdef Level *level
         cdef object child, key, parent, below = None
-        self._show()
         if not self._containers:
             return self._root
         for i in range(PyList_GET_SIZE(self._containers) - 1, -1, -1):
