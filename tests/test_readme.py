@@ -1,4 +1,4 @@
-"""The README's Python blocks run against a server on loopback and print what they say; the links of all pages lead somewhere."""
+"""The README's Python blocks run against a server on loopback and print what they say; the links of all pages work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python blocks of the topics run as they stand there, with what they take as given; values in comments are right."""
+"""The Python blocks of the topics run as they stand there, with what they take as given; commented values are right."""
 
 from __future__ import annotations
 
