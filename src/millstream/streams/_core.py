@@ -1,10 +1,10 @@
 """What guards a stream: a single consumer at a time, closing from any task, one outcome, the source closed on every way
 out, background tasks owned by the user's `async with`. Once for a whole chain of pullers; no operator is known here.
 
-Cost: a batch costs one pull and one cancel scope (2 us), an item of it one `__anext__`; there is a checkpoint (3 us)
-every FAIR_PULLS batches or FAIR_SECONDS. A scope only around what really waits would be cheaper, but it would be the
-innermost one, and closing would then reach into shielded parts of a source. Source: STREAMS.md, safety rules S1 to S22;
-the rule is named where it is obeyed.
+Cost: a batch costs one pull and one cancel scope (2 us on asyncio, 6 us on trio), an item of it next to nothing
+(`core/_batch.pyx`); there is a checkpoint (3 us) every FAIR_PULLS batches or FAIR_SECONDS. Why a scope for each pull,
+and not only for those that wait: docs/topics/streams.md. Source: STREAMS.md, safety rules S1 to S22; the rule is named
+where it is obeyed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import warnings
 from collections.abc import AsyncIterator
 from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from anyio import CancelScope, Event
 from anyio.lowlevel import checkpoint
 
+from millstream.core._batch import Serving
 from millstream.errors import StreamBusy, StreamClosed, StreamNotEntered
 from millstream.streams._pull import FAIR_PULLS, Puller, release
 from millstream.streams._tasks import Tasks
@@ -33,43 +34,6 @@ State = Literal["new", "running", "finished", "failed", "closed"]
 FAIR_SECONDS = 0.001  # S17: a stream that never suspends meets a real checkpoint after so long, or FAIR_PULLS batches
 
 log = logging.getLogger("millstream")
-
-
-class Serving(Generic[T]):
-    """Serves items from the current batch and asks for the next one. All that is hot; it knows no event loop."""
-
-    def __init__(self) -> None:
-        self._items: list[T] = []
-        self._next = 0
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        """Return the next item.
-
-        Raises: StreamClosed: it was closed before its end. StreamBusy: another consumer is waiting for an item.
-            StreamNotEntered: an operator needs a background task, and nobody entered the stream with `async with`.
-            Whatever the source or an operator raises, once; after that the stream is at its end.
-        """
-        i = self._next
-        if i == len(self._items):
-            i = 0
-            self._items = await self._refill()
-            if not self._items:
-                raise StopAsyncIteration
-        self._next = i + 1
-        return self._items[i]
-
-    def _rest(self) -> list[T]:
-        """Return what was pulled and not served yet; it is served no more."""
-        rest = self._items[self._next :]
-        self._items, self._next = [], 0
-        return rest
-
-    async def _refill(self) -> list[T]:
-        """Return the next batch; [] is the end."""
-        raise NotImplementedError
 
 
 class StreamCore(Serving[T]):
@@ -104,17 +68,14 @@ class StreamCore(Serving[T]):
         """
         return _Batches(self)
 
+    async def _first(self) -> T:
+        return self._serve(await self._refill())
+
     async def _refill(self) -> list[T]:
-        self._refuse_second_consumer()
-        if self._state not in ("new", "running"):
-            if self._state == "closed":
-                raise StreamClosed("this stream was closed before its end")
-            return []
-        if not self._opened and not self._entered and self._puller.needs_tasks:
-            raise StreamNotEntered(
-                f"`{self._puller.needs_tasks}` works in a background task: use `async with stream... as events:` and "
-                "iterate inside the block, so that the task ends with it"
-            )
+        if not self._opened or self._state != "running" or self._scope is not None or self._heir is not None:
+            self._refuse_second_consumer()
+            if not self._may_begin():
+                return []
         try:
             # S5: nobody closes the source while this waits; `aclose` cancels the scope instead.
             with self._new_scope() as self._scope:
@@ -128,13 +89,24 @@ class StreamCore(Serving[T]):
         except BaseException as error:
             await self._fail(error)
             raise
-        if self._scope.cancel_called:
+        if self._released is not None:  # `_close` is the only one that cancels the scope
             await self._closed_while_waiting()
         # The scope of the running backend: half the cost of asking anyio each time which one that is.
         self._new_scope, self._scope = type(self._scope), None
         if not batch:
             await self._release("finished")
         return batch
+
+    def _may_begin(self) -> bool:
+        """Whether there may be anything to pull. Raises: StreamClosed; StreamNotEntered."""
+        if self._state == "closed":
+            raise StreamClosed("this stream was closed before its end")
+        if not self._opened and not self._entered and self._puller.needs_tasks:
+            raise StreamNotEntered(
+                f"`{self._puller.needs_tasks}` works in a background task: use `async with stream... as events:` and "
+                "iterate inside the block, so that the task ends with it"
+            )
+        return self._state in ("new", "running")
 
     async def _open(self) -> None:
         self._opened = True

@@ -61,6 +61,9 @@ class Apply(Operator[U]):
             if self._done or not (batch := await self._source.pull()):
                 return []
             self._left = iter(batch)
+            self._try(out)
+            if out:
+                return out
             fruitless = await breathe(fruitless)
 
     def _try(self, out: list[U]) -> None:

@@ -3,7 +3,7 @@
 A background task pulls from the moment when the stream is opened: at most `n` items beyond what the consumer has had,
 and one batch in hand. Order is kept. Items that were buffered come before an error. With `overflow="wait"` the task
 waits when the buffer is full; for the other policies see `streams/overflow.py`. Leaving the stream cancels the task and
-closes the source. Cost: well below 1 us an item; under a policy that loses some 3 us, since items then go one by one.
+closes the source. Cost: well below 1 us an item; under a policy that loses 3 to 5 us, since items then go one by one.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from millstream.core._batch import select
 from millstream.streams._pull import Puller
 from millstream.streams.operators._apply import Apply, all_of, isawaitable
 
@@ -23,19 +24,16 @@ class Filter(Apply[T]):
     def __init__(self, source: Puller[T], *predicates: Callable[[T], Any]) -> None:
         super().__init__(source)
         self._keep = all_of(predicates)
+        self._plain: type = bool
 
     def _work(self, items: Iterator[Any], out: list[T]) -> None:
-        keep = self._keep
-        for item in items:
-            accepted = keep(item)
-            if accepted is True:
-                out.append(item)
-            elif accepted is not False:
-                if isawaitable(accepted):
-                    self._waiting = item, accepted
-                    return
-                if accepted:
-                    out.append(item)
+        while (odd := select(self._keep, items, out, self._plain)) is not None:
+            item, accepted = odd
+            if isawaitable(accepted):  # as in `map`
+                self._waiting = odd
+                return
+            self._plain = type(accepted)
+            self._settle(item, accepted, out)
 
     def _settle(self, item: Any, result: Any, out: list[T]) -> None:
         if result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable
 
 from millstream.errors import IncompleteStream, StreamError
-from millstream.events import Error, Event, Finish, FinishReason
+from millstream.events import Error, Event, Finish, FinishReason, TextDelta
 from millstream.protocols import Bytes, Decoder
 from millstream.streams._pull import Puller, breathe, close_iterator
 from millstream.streams._tasks import Tasks
@@ -40,10 +40,15 @@ class BodySource(Puller[Event]):
         """Return the events of the next chunk that completes any."""
         fruitless = 0
         while not self._done:
-            events = await self._read()
-            self._done = self._done or self._decoder.ended
-            self._note_outcome(events)
+            try:
+                chunk = await anext(self._chunks)
+            except Exception as error:
+                events = self._end(error)
+            else:
+                events = self._decode(chunk)
             if events:
+                if not isinstance(events[-1], TextDelta):  # after a fatal Error come at most Usage and Finish
+                    self._note_outcome(events[-3:])
                 return events
             fruitless = await breathe(fruitless)
         if self._failure is not None:
@@ -56,29 +61,31 @@ class BodySource(Puller[Event]):
         self._done = True
         await close_iterator(self._chunks)
 
-    async def _read(self) -> list[Event]:
-        try:
-            chunk = await anext(self._chunks)
-        except StopAsyncIteration:
+    def _end(self, error: Exception) -> list[Event]:
+        """Return the last events, after what the body ended with. Raises: that, if it is not the transport's."""
+        if isinstance(error, StopAsyncIteration):
             self._done = True
             return self._decoder.close()
-        except Exception as error:
-            failure = transport_error(error, self._decoder.provider)
-            if failure is None:
-                raise
-            failure.__cause__ = error
-            self._done = True
-            return self._decoder.fail(failure)
+        failure = transport_error(error, self._decoder.provider)
+        if failure is None:
+            raise error
+        failure.__cause__ = error
+        self._done = True
+        return self._decoder.fail(failure)
+
+    def _decode(self, chunk: Bytes) -> list[Event]:
         if isinstance(chunk, str):
             raise TypeError(
                 "millstream reads bytes, not str: pass response.aiter_bytes(), not aiter_text or aiter_lines"
             )
         for watcher in self._watchers:
             watcher(len(chunk))
-        return self._decoder.feed(chunk)
+        events = self._decoder.feed(chunk)
+        self._done = self._decoder.ended
+        return events
 
     def _note_outcome(self, events: list[Event]) -> None:
-        for event in events[-3:]:  # after a fatal Error come at most Usage and Finish
+        for event in events:
             if isinstance(event, Error) and event.fatal:
                 self._failure = event.error
             elif isinstance(event, Finish) and event.reason is FinishReason.INCOMPLETE and self._require_finish:
