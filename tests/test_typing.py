@@ -32,7 +32,8 @@ def test_r0011_r0015_types_are_inferred(checker: str, cases: str) -> None:
 def test_r0011_a_wrong_type_is_found(tmp_path: Path) -> None:
     """The cases above prove something only if the package is typed for the checker: `py.typed`, no silent Any."""
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("import millstream as ms\n\nasync def f(s: ms.Stream[int]) -> list[str]:\n    return await s.collect()\n")
+    body = "async def f(s: ms.Stream[int]) -> list[str]:\n    return await s.collect()\n"
+    wrong.write_text("import millstream as ms\n\n" + body)
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", *CHECKERS["mypy"], str(wrong)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False, cwd=TESTS.parent)

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from millstream.streams import StreamHealth as StreamHealth
     from millstream.streams import StreamMonitor as StreamMonitor
     from millstream.streams import StreamProcessor as StreamProcessor
+    from millstream.streams import TextAccumulator as TextAccumulator
     from millstream.streams import TextProgress as TextProgress
     from millstream.streams import TextStream as TextStream
     from millstream.streams import Timeouts as Timeouts
@@ -121,7 +122,8 @@ _PROVIDERS = [
     *["provider", "provider_names", "user_inputs"],
 ]
 _STREAMS = [
-    *["BufferPool", "RetryBudget", "RetryPolicy", "StreamHealth", "StreamMonitor", "StreamProcessor", "TextProgress"],
+    *["BufferPool", "RetryBudget", "RetryPolicy", "StreamHealth", "StreamMonitor", "StreamProcessor"],
+    *["TextAccumulator", "TextProgress"],
     *["BufferedStream", "CallerRuns", "Conflate", "DropAfter", "KEEP_ALIVE", "fan_out", "merge"],
     *["END", "RESTART", "Runnable", "TextStream", "Timeouts", "filters", "pipeline", "sink", "stage"],
 ]

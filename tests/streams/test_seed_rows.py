@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import orjson
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -303,3 +304,36 @@ def test_r0233_r0297_r0298_no_channel_is_public() -> None:
     bad = [(name, text) for name, text in signatures if "Queue" in text or "MemoryObject" in text]
     assert bad == []
     assert not {"Queue", "Buffer", "Channel"} & {*ms.__all__, *streams.__all__}
+
+
+def wire(*messages: dict[str, Any]) -> bytes:
+    return b"".join(b"data: " + orjson.dumps(message) + b"\n\n" for message in messages)
+
+
+def test_r0042_citations_on_the_wire_are_an_event_at_their_place() -> None:
+    cited = {"type": "char_location", "cited_text": "green", "document_title": "Notes", "start_char_index": 0}
+    block = {"type": "text", "text": ""}
+    body = wire(
+        {"type": "message_start", "message": {"id": "m", "model": "x", "content": []}},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Grass."}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": cited}},
+    )
+    _, text, citations = ms.decoder("anthropic-messages").feed(body)
+    assert isinstance(text, ms.TextDelta)
+    assert citations.type is ms.EventType.CITATIONS
+    assert isinstance(citations, ms.Citations)
+    assert [(one.title, one.text, one.start) for one in citations.citations] == [("Notes", "green", 0)]
+
+
+def test_r0043_a_refusal_on_the_wire_is_a_safety_event() -> None:
+    _, safety = ms.decoder("openai-chat").feed(wire({"choices": [{"delta": {"refusal": "No."}}]}))
+    assert safety.type is ms.EventType.SAFETY
+    assert safety == ms.Safety("refusal", "refuse", note="No.")
+
+
+async def test_r0045_a_recoverable_error_is_seen_and_the_text_goes_on() -> None:
+    busy = ms.Error(ms.Overloaded("busy"), fatal=False)
+    stream, _ = opened(ms.TextDelta("a"), busy, ms.TextDelta("b"))
+    assert await stream.collect() == [ms.TextDelta("a"), busy, ms.TextDelta("b")]
+    assert busy.type is ms.EventType.ERROR

@@ -41,12 +41,17 @@ async def later(item: int) -> str:
 
 async def operators(numbers: ms.Stream[int]) -> None:
     assert_type(numbers.map(str), ms.Stream[str])
+    assert_type(numbers.map(later), ms.Stream[str])
+    assert_type(numbers.pipe(later), ms.Stream[str])
+    assert_type(numbers.pipe(later, len), ms.Stream[int])
     assert_type(numbers.filter(bool).take(3).skip(1), ms.Stream[int])
     assert_type(numbers.batched(3), ms.Stream[list[int]])
     assert_type(numbers.scan(lambda total, item: total + item, 0), ms.Stream[int])
     assert_type(numbers.buffer(3), ms.BufferedStream[int])
     assert_type(numbers.map_ordered(later, 2), ms.Stream[str])
+    assert_type(numbers.map_unordered(str, 2), ms.Stream[str])
     assert_type(numbers.timeout(total=3.0), ms.Stream[int])
+    assert_type(numbers.zip(numbers.map(str)), ms.Stream[tuple[int, str]])
     assert_type(await numbers.collect(), list[int])
     assert_type(await numbers.last(), int | None)
     assert_type(await numbers.last(strict=True), int)

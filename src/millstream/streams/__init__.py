@@ -3,6 +3,7 @@
 from millstream.streams import filters
 from millstream.streams._open import stream
 from millstream.streams._stream import BufferedStream, Stream
+from millstream.streams.accumulator import TextAccumulator
 from millstream.streams.combine import fan_out, merge
 from millstream.streams.monitor import StreamHealth, StreamMonitor
 from millstream.streams.operators.keep_alive import KEEP_ALIVE
@@ -34,6 +35,7 @@ __all__ = [
     "StreamHealth",
     "StreamMonitor",
     "StreamProcessor",
+    "TextAccumulator",
     "TextProgress",
     "TextStream",
     "Timeouts",

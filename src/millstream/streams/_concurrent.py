@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._core import StreamCore
 from millstream.streams._handoff import Rules
 from millstream.streams._pull import Puller
+from millstream.streams._sequential import Sequential
 from millstream.streams.operators.debounce import Debounce, latest
 from millstream.streams.operators.keep_alive import KeepAlive, beat
 from millstream.streams.operators.map_concurrent import MapConcurrent
@@ -27,7 +28,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class Concurrent(StreamCore[T]):
+class Concurrent(Sequential[T]):
     """Buffers, joins, branches, and pace."""
 
     if TYPE_CHECKING:
@@ -88,11 +89,23 @@ class Concurrent(StreamCore[T]):
 
     # --- several at a time ---------------------------------------------------------------------------------------
 
-    def map_ordered(self, fn: Callable[[T], U] | Callable[[T], Awaitable[U]], n: int) -> Stream[U]:
+    @overload
+    def map_ordered(self, fn: Callable[[T], Awaitable[U]], n: int) -> Stream[U]: ...
+
+    @overload
+    def map_ordered(self, fn: Callable[[T], U], n: int) -> Stream[U]: ...
+
+    def map_ordered(self, fn: Callable[[T], Any], n: int) -> Stream[Any]:
         """Replace each item by `fn(item)`, at `n` items at a time, in the order of the items."""
         return self._then(lambda source: MapConcurrent(source, fn, n, ordered=True))
 
-    def map_unordered(self, fn: Callable[[T], U] | Callable[[T], Awaitable[U]], n: int) -> Stream[U]:
+    @overload
+    def map_unordered(self, fn: Callable[[T], Awaitable[U]], n: int) -> Stream[U]: ...
+
+    @overload
+    def map_unordered(self, fn: Callable[[T], U], n: int) -> Stream[U]: ...
+
+    def map_unordered(self, fn: Callable[[T], Any], n: int) -> Stream[Any]:
         """Replace each item by `fn(item)`, at `n` items at a time, each result as soon as it is there."""
         return self._then(lambda source: MapConcurrent(source, fn, n, ordered=False))
 

@@ -105,9 +105,9 @@ class Tasks:
             return
         if task != self._owner:
             raise UsageError(
-                f"`async with` around a stream with `{self._needed_by}` was entered in one task and left in another: the "
-                "stream is closed, but its task group can only be left by the task that entered it. Enter and leave "
-                "the block in the same task (not from an async generator or a fixture that another task finishes)"
+                f"`async with` around a stream with `{self._needed_by}` was entered in one task and left in another: "
+                "the stream is closed, but its task group can only be left by the task that entered it. Enter and "
+                "leave the block in the same task (an async generator or a fixture may be finished by another one)"
             )
         self._depth -= 1
         if self._depth:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from anyio.lowlevel import checkpoint
@@ -121,6 +122,7 @@ CASES = [
     Case("take_while", lambda s: s.take_while(even_or_odd)),
     Case("tap", lambda s: s.tap(fn_later)),
     Case("throttle", lambda s: s.throttle(1e6)),
+    Case("zip", lambda s: s.zip(Probe(count())), lambda items: [(item, i) for i, item in enumerate(items)]),
     Case("timeout", lambda s: s.timeout(first=60.0, idle=60.0, progress=60.0, total=60.0)),
     Case(
         "pipeline of five",

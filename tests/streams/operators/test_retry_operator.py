@@ -64,6 +64,25 @@ async def test_r0128_failure_to_make_the_stream_is_retried() -> None:
     assert run.scripts.opens == 3
 
 
+async def test_r0128_making_the_stream_fails_every_time() -> None:
+    run = await Run([gone()], ConnectionError("factory"), ConnectionError("factory"))()
+    assert isinstance(run.error, ms.RetriesExhausted)
+    assert (run.error.attempts, type(run.error.last), run.clock.now()) == (3, ConnectionError, 3.0)
+    run = await Run([gone()], ValueError("a mistake of the factory"))()
+    assert isinstance(run.error, ValueError)
+    assert run.clock.now() == 1.0
+
+
+@pytest.mark.parametrize("how", ["restart", "resume"])
+async def test_r0128_making_the_stream_fails_after_something_was_delivered(how: str) -> None:
+    run = Run([TEXT, gone()], ConnectionError("factory"), [MORE])
+    options: dict[str, Any] = {"replay": "restart"} if how == "restart" else {"resume": lambda last: run.open()}
+    await run(**options)
+    assert run.error is None
+    assert [event for event in run.got if not isinstance(event, ms.Data)] == [TEXT, MORE]
+    assert len(run.got) == (3 if how == "restart" else 2)
+
+
 async def test_failure_to_open_is_retried_inside_the_header() -> None:
     opens = 0
 

@@ -143,7 +143,7 @@ async def test_a_worker_that_leaves_leaves_the_rest_to_the_others() -> None:
 
 @pytest.mark.parametrize("how", ["closed", "cancelled"])
 async def test_a_worker_that_is_stopped_at_the_moment_when_its_item_comes_leaves_it_to_the_others(how: str) -> None:
-    """The source learns that item 0 was handed over when it is asked for item 1: before the worker that was woken runs."""
+    """The source is asked for item 1 when item 0 was handed over, and before the worker that was woken runs."""
     scope, gate = CancelScope(), Event()
 
     async def numbers() -> Any:
