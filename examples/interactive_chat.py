@@ -16,10 +16,9 @@ async def main() -> None:
         print("Assistant: ", end="", flush=True)
         try:
             async with chat.say(said) as events:
-                async for event in events.filter(ms.filters.text_only):
-                    match event:
-                        case ms.TextDelta(text=text):
-                            print(text, end="", flush=True)
+                async for event in events:
+                    if isinstance(event, ms.TextDelta):
+                        print(event.text, end="", flush=True)
         except ms.StreamError as error:  # this turn has failed and was taken back; the next one may not
             print(f"\n[{error}]", end="")
         print("\nYou: ", end="", flush=True)

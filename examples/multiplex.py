@@ -12,16 +12,17 @@ async def main() -> None:
     cities = ["Oslo", "Rome", "Lima"]
     answers = [model.stream_text(f"Describe {city} in a sentence.") for city in cities]
     texts = dict.fromkeys(cities, "")
-    # One answer that fails becomes an Error event with its key; the others go on.
+    failures: dict[str, ms.StreamError] = {}
+    # "isolate": an answer that fails becomes an Error event with its key, and the others go on.
     async with ms.merge(*answers, keys=cities, on_error="isolate") as events:
         async for event in events:
             match event:
                 case ms.TextDelta(text=text, stream_id=str(city)):
                     texts[city] += text
-                case ms.Error(error=error, stream_id=city):
-                    print(f"{city} failed: {error}")
-                case ms.Finish(stream_id=str(city)):
-                    print(f"{city} is complete: {len(texts[city])} characters")
+                case ms.Error(error=error, stream_id=str(city)):
+                    failures[city] = error
+    for city in cities:
+        print(f"{city}: {len(texts[city])} characters", f"({failures[city]})" if city in failures else "")
 
 
 anyio.run(main)

@@ -1,13 +1,14 @@
 """Run an example without a key and without a network: `python examples/offline.py basic_text.py`.
 
 Plays recorded answers on a loopback port, as OpenAI would send them, and points the example at it. Where nobody has
-recorded what an example shows (tools at the same time, a workflow, failures), the answer is written here.
+recorded what an example shows (tools at the same time, a workflow, a poem, failures), the answer is written here.
 Needs `pip install 'millstream[cli]'`.
 """
 
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ CHAT = "/v1/chat/completions"
 
 def written(name: str, *events: ms.Event) -> Recording:
     wire = ms.encoder("openai-chat")
-    chunks = tuple((i / 10, wire.encode(event)) for i, event in enumerate([ms.Start("written"), *events]))
-    return Recording(name, {"endpoint": CHAT, "content_type": "text/event-stream"}, 0.0, chunks)
+    chunks = [*map(wire.encode, [ms.Start("written"), *events]), wire.close()]
+    info = {"endpoint": CHAT, "content_type": "text/event-stream"}
+    return Recording(name, info, 0.0, tuple((i / 10, chunk) for i, chunk in enumerate(chunks)))
 
 
 def asks(name: str, **calls: str) -> Recording:
@@ -50,6 +52,7 @@ WRITTEN = [
     asks("analyze", analyze_data='{"numbers": [184.0, 244.0, 312.0]}'),
     asks("report", write_report='{"title": "AI market", "summary": "Growing by 30 % a year"}'),
     asks("email", send_email='{"to": "team@example.com", "subject": "AI market"}'),
+    says("poem", "Roses are red,\n\nviolets are blue.\n"),
     written("overloaded", OVERLOADED),
     written("broken", ms.TextDelta("Cloud computing is "), OVERLOADED),
 ]
@@ -62,19 +65,20 @@ ANSWERS = {
     "incremental_fields.py": ["chat-json-schema"],
     "live_tools.py": ["three-tools", "done"],
     "multi_step_workflow.py": ["search", "analyze", "report", "email"],
+    "pipe.py": ["poem"],
     "progress.py": ["chat-text-usage"],
     "structured_object.py": ["chat-json-schema"],
 }
-"""What each example is answered, request by request; the last one again and again. All others: "chat-text"."""
+"""What an example is answered, request by request. All others: "chat-text"."""
 
 
 class Offline:
-    """An ASGI application that answers one example. `requests` are the paths and bodies that it was sent."""
+    """An ASGI application that plays recordings in this order, the last one again and again; keeps what it was sent."""
 
-    def __init__(self, example: str, *, speed: float = 2.0) -> None:
+    def __init__(self, answers: Sequence[str], *, speed: float = 2.0) -> None:
         recordings = load_recordings() | load_recordings(HERE.parent / "tests" / "recordings")
         self.replay = ReplayApp(recordings | {one.name: one for one in WRITTEN}, speed=speed)
-        self.answers = list(ANSWERS.get(example, ["chat-text"]))
+        self.answers = list(answers)
         self.requests: list[bytes] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -89,18 +93,18 @@ class Offline:
 
 
 async def main(example: str) -> int:
+    app = Offline(ANSWERS.get(example, ["chat-text"]))
     sock = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(Offline(example), log_level="error", lifespan="off", ws="none", access_log=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none", access_log=False))
     env = {**os.environ, "MODEL": "openai:replay", "BASE_URL": f"http://127.0.0.1:{sock.getsockname()[1]}/v1"}
+    command = [sys.executable, str(HERE / example)]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [sock])
-        done = await anyio.run_process(
-            [sys.executable, HERE / example], env=env, stdin=sys.stdin, stdout=None, stderr=None, check=False
-        )
+        done = await anyio.run_process(command, env=env, stdin=sys.stdin, stdout=None, stderr=None, check=False)
         server.should_exit = True
     return done.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(anyio.run(main, sys.argv[1]))
+    example = Path(sys.argv[1]).with_suffix(".py").name if len(sys.argv) == 2 else ""
+    sys.exit(anyio.run(main, example) if (HERE / example).is_file() else __doc__)

@@ -21,7 +21,7 @@ async def main() -> None:
                     break
         print("first sentence:", sentence)
         print("what comes next:", await items.peek())  # it stays there
-    # Leaving the block closes the connection: nobody pays for the rest of the story.
+    # Leaving the block has closed the connection, so the model writes no further.
 
 
 anyio.run(main)

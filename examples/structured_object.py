@@ -18,9 +18,9 @@ async def main() -> None:
     model = ms.provider(os.environ.get("MODEL", "openai:gpt-5.1"), base_url=os.environ.get("BASE_URL"))
     async with model.stream_object("Describe a city of your choice.", City) as objects:
         async for partial in objects.partials(typed=True):
-            print(f"\r{partial}", end="", flush=True)
+            print(partial)
         city = await objects.final()  # whole and validated
-    print(f"\n{city.city} has {city.population} people and {len(city.tags)} tags.")
+    print(f"{city.city} has {city.population} people and {len(city.tags)} tags.")
 
 
 anyio.run(main)

@@ -28,6 +28,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = millstream.no_such_name
 
 
+def test_a_misspelt_name_gets_a_suggestion_and_a_room_needs_no_import() -> None:
+    code = "import sys, millstream as ms; sys.stdout.write(repr([getattr(ms, name) for name in ms._ROOMS])); ms.steam"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    for room in ["compat", "providers", "relay", "server", "testing", "tools"]:
+        assert f"<module 'millstream.{room}'" in done.stdout
+        assert room in dir(millstream)
+    assert done.stderr.rstrip().endswith("has no attribute 'steam'. Did you mean: 'stream'?")
+
+
 def test_import_alone_loads_no_anyio() -> None:
     code = (
         "import sys, millstream; print(*sorted(sys.modules.keys() & {'anyio', 'asyncio', 'httpx2', 'redis', 'rich'}))"

@@ -7,6 +7,7 @@ What needs an event loop is imported at its first use, so that `import millstrea
 from __future__ import annotations
 
 from importlib import import_module
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from millstream import errors as errors
@@ -19,8 +20,16 @@ from millstream.limits import Limits
 from millstream.protocols import Decoder, Encoder, decoder, decoder_names, encoder, encoder_names, iter_events
 
 if TYPE_CHECKING:
+    from millstream import compat as compat
+    from millstream import http as http
+    from millstream import messages as messages
+    from millstream import objects as objects
+    from millstream import providers as providers
     from millstream import relay as relay
     from millstream import server as server
+    from millstream import streams as streams
+    from millstream import testing as testing
+    from millstream import tools as tools
     from millstream.messages import FilePart as FilePart
     from millstream.messages import ImagePart as ImagePart
     from millstream.messages import Message as Message
@@ -145,7 +154,7 @@ _LAZY = {
     **dict.fromkeys(_REQUESTS, "millstream.protocols.requests"),
 }
 
-_ROOMS = ["relay", "server"]
+_ROOMS = ["compat", "http", "messages", "objects", "providers", "relay", "server", "streams", "testing", "tools"]
 
 __all__ = [
     "MISSING",
@@ -183,8 +192,9 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_LAZY[name]), name)
     if name in _ROOMS:
         return import_module(f"millstream.{name}")
-    raise AttributeError(f"module 'millstream' has no attribute {name!r}")
+    # With `name` and `obj`, the traceback asks whether another name was meant.
+    raise AttributeError(f"module 'millstream' has no attribute {name!r}", name=name, obj=modules[__name__])
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ROOMS})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_LIMITS", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "Limits", "refuse_no_limits"]
 
 MiB = 1024 * 1024
 
@@ -40,3 +40,9 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def refuse_no_limits(given: object) -> None:
+    """Raise TypeError if it is no `Limits`: at the call, not when the first byte comes."""
+    if not isinstance(given, Limits):
+        raise TypeError(f"limits must be a millstream.Limits, as in Limits(max_event_bytes=...), not {given!r:.60}")

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 COMMAND = [sys.executable, "-m", "millstream.cli"]
 SECONDS = 30
@@ -93,7 +93,8 @@ class Terminal:
         os.close(self._master)
 
     def type(self, text):
-        os.write(self._master, text.encode())
+        with suppress(OSError):  # it has ended
+            os.write(self._master, text.encode())
 
     def read_until(self, word, count=1):
         """Read until it was shown so many times."""

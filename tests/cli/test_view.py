@@ -5,7 +5,7 @@ from rich.console import Console
 
 import millstream as ms
 from millstream.cli._progress import Progress
-from millstream.cli._view import PlainView, RichView, facts, make_view, printable
+from millstream.cli._view import PlainView, RichView, describe, facts, make_view, printable
 
 HOSTILE = "\x1b]0;owned\x07[bold]b[/bold]\x9b31m\x7f\r\n\tend\x00"
 HARMLESS = "]0;owned[bold]b[/bold]31m\n\tend"
@@ -121,3 +121,58 @@ def test_a_narrow_encoding_does_not_end_the_demo():
     out = io.TextIOWrapper(raw, encoding="ascii")
     make_view(out).line("日")
     assert raw.getvalue().strip() == b"?"
+
+
+HOSTILE_NAME = "n\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (
+            ms.ToolCall("c", HOSTILE_NAME, b'{"a"', validity=ms.Validity.INCOMPLETE),
+            'n[2J({"a") [incomplete: not to be run]',
+        ),
+        (ms.ToolResult("c", "f", {"a": [1, None]}), 'f gave {"a":[1,null]}'),
+        (ms.ToolResult("c", "f", error="no\nway"), "f: no way"),
+        (ms.ProviderToolCall("c", "search", {"q": 1}), 'the provider runs search({"q":1})'),
+        (ms.ProviderToolResult("c", "search", "found"), 'the provider\'s search gave "found"'),
+        (ms.ProviderToolResult("c", "search", error="none"), 'the provider\'s search gave "none"'),
+        (ms.Citations((ms.Citation(url="http://a"), ms.Citation(title="B"))), "source: http://a, B"),
+        (ms.Safety("violence", "block", note="no"), "block (violence) no"),
+        (ms.Error(ms.StreamError("bad\x1b")), "error: bad"),
+        (ms.Error(ms.StreamError("odd"), fatal=False), "warning: odd"),
+        (ms.StepStart(2), "step 2"),
+        (ms.Handoff("other"), "goes on with other"),
+        (ms.File("image/png", b"1234"), "file image/png, 4 bytes"),
+        (ms.File("image/png", url="http://a/b"), "file image/png, http://a/b"),
+        (ms.ObjectDelta(("a", 0), "set", 1), "a.0 set 1"),
+        (ms.Data({"x": {1}}, "mine"), 'mine {"x":[1]}'),
+        (ms.Data(object), "data \"<class 'object'>\""),
+        (ms.Raw('{"type": "ping"}', "ping"), 'unknown: ping {"type": "ping"}'),
+        (ms.Start("m"), ""),
+        (ms.TextDelta("text"), ""),
+        (ms.Finish(ms.FinishReason.STOP), ""),
+    ],
+)
+def test_every_event_that_is_no_text_is_told_in_a_line(event, said):
+    assert describe(event) == said
+
+
+def test_a_long_text_is_drawn_by_its_end_and_shown_whole_at_last():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=40, height=20, color_system=None, _environ={})
+    times = iter(range(1000))
+    view = RichView(console, clock=lambda: next(times))
+    lines = [f"line {i}" for i in range(100)]
+    play(view, ms.TextDelta("\n".join(lines[:90])), ms.TextDelta("\n" + "\n".join(lines[90:])))
+    *_, drawn, last = out.getvalue().split("╭")
+    assert "line 99 " in drawn
+    assert "line 50 " not in drawn
+    assert all(f"{line} " in last for line in lines)
+
+
+def test_messages_have_a_time_a_name_and_their_lines():
+    out = io.StringIO()
+    PlainView(out).message(1.5, HOSTILE_NAME, "a\nb\x1b")
+    assert out.getvalue() == "   1.500  n[2J  a\n          b\n"

@@ -111,3 +111,14 @@ async def test_over_a_recorded_wire() -> None:
     cut = ms.stream(Probe([body[: body.index(b'{"choices":[{"delta":{},')]]), protocol="openai-chat")
     with pytest.raises(ms.IncompleteJSON, match="not confirm"):
         await ms.ObjectStream(cut, dict, call="weather").final()
+
+
+@pytest.mark.parametrize(("item", "said"), [(b'{"a": 1}', "bytes: use millstream.stream"), ({"a": 1}, "not dict")])
+async def test_what_is_no_event_and_no_text_is_a_type_error(item: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        await ms.ObjectStream(Probe([item]), dict).final()
+
+
+async def test_limits_of_an_object_are_limits() -> None:
+    with pytest.raises(TypeError, match=r"must be a millstream.Limits"):
+        ms.ObjectStream(Probe([]), dict, limits={"max_object_bytes": 5})  # type: ignore[call-overload]

@@ -209,3 +209,16 @@ def test_aliases(alias: str, name: str) -> None:
     assert ms.decoder(alias).name == name
     assert name in ms.decoder_names()
     assert alias not in ms.decoder_names()
+
+
+@protocols
+@pytest.mark.parametrize(("data", "said"), [("text", "iter_bytes"), (5, r"pass \[data\]"), ({}, "before anything")])
+def test_what_is_no_bytes_is_a_type_error_that_says_what_to_pass(protocol: str, data: object, said: str) -> None:
+    with pytest.raises(TypeError, match=f"^decoders read .*{said}"):
+        ms.decoder(protocol).feed(data)
+
+
+@pytest.mark.parametrize("limits", [{"max_event_bytes": 5}, None, 5])
+def test_limits_are_limits(limits: object) -> None:
+    with pytest.raises(TypeError, match=r"must be a millstream\.Limits"):
+        ms.decoder("openai", limits=limits)

@@ -68,3 +68,23 @@ def test_what_the_source_raises_comes_through() -> None:
 def test_limits_are_passed_on() -> None:
     with pytest.raises(ms.LimitExceeded):
         list(ms.iter_events([HELLO], "openai", limits=ms.Limits(max_event_bytes=10)))
+
+
+async def later():
+    yield BODY
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        (BODY, r"bytes: pass \[data\]"),
+        ("text", "str, such as"),
+        (None, "NoneType, such as"),
+        (later, "function: call it"),
+        (later(), "millstream.stream"),
+    ],
+    ids=["bytes", "str", "None", "function", "async"],
+)
+def test_what_is_no_iterable_of_bytes_is_a_type_error_at_the_call(chunks: object, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        ms.iter_events(chunks, "openai")

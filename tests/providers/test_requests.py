@@ -185,3 +185,31 @@ def test_an_entry_point_adds_a_provider(monkeypatch: pytest.MonkeyPatch, tmp_pat
     made = ms.provider("parrot:hello:there", words="hi")
     assert type(made).__name__ == "Parrot"
     assert "parrot" in ms.provider_names()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"retry": 3}, "retry must be a millstream.RetryPolicy or None"),
+        ({"timeouts": 30}, "timeouts must be a millstream.Timeouts or None"),
+        ({"limits": {"max_event_bytes": 5}}, "limits must be a millstream.Limits"),
+    ],
+)
+def test_options_of_another_type_are_refused_when_the_provider_is_made(options: dict, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        ms.provider("openai:m", api_key="k", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"prompt": 3}, ms.InvalidMessage, "messages is a int"),
+        ({"prompt": None}, ms.InvalidMessage, "messages is a NoneType"),
+        ({"tools": "weather"}, TypeError, "tools must be several"),
+        ({"tools": ms.ToolSpec("f", "", {})}, TypeError, "give it in a list"),
+        ({"stop_when": 5}, TypeError, r"such as max_steps\(5\), not 5"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_at_the_call(options: dict, error: type, said: str) -> None:
+    with pytest.raises(error, match=said):
+        ms.provider("openai:m", api_key="k").stream_text(**{"prompt": "hi", **options})

@@ -89,7 +89,7 @@ def test_the_time_to_reconnect_is_whole_milliseconds(retry):
 
 @pytest.mark.parametrize("ids", [None, lambda event: "1"])
 def test_a_heartbeat_is_nothing_to_any_client(ids):
-    """Not even to those that take a block without data for an event once they have seen an id, as the OpenAI SDK does."""
+    """Not even to one that takes a block without data for an event once it has seen an id, as the OpenAI SDK does."""
     from openai._streaming import SSEDecoder
 
     body, out = Body(ms.encoder("millstream.events.v1"), ids), []

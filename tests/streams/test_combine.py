@@ -37,6 +37,20 @@ async def test_r0182_r0183_any_number_of_handlers_and_all_have_finished_at_the_e
     assert source.closes == 1
 
 
+@pytest.mark.parametrize("n", [3, 20, 60, 100])
+async def test_a_handler_that_keeps_up_loses_nothing_of_a_long_network_chunk(n: int) -> None:
+    got: list[Any] = []
+    chunks = [[ms.TextDelta(str(i)) for i in range(n)] for _ in range(3)]
+    assert await fan_out(ms.Stream.from_batches(chunk async for chunk in each(chunks)), got.append, buffer=20) == [0]
+    assert len(got) == 3 * n
+
+
+async def each(chunks: list[Any]) -> Any:
+    for chunk in chunks:
+        await checkpoint()
+        yield chunk
+
+
 async def test_r0181_a_handler_that_is_stuck_loses_and_delays_nobody() -> None:
     got: list[Any] = []
     released = Event()

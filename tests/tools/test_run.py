@@ -696,3 +696,11 @@ async def test_a_run_can_be_served_on(protocol: str) -> None:
     body = b"".join(map(encoder.encode, events)) + encoder.close()
     assert b"A" in body
     assert b"B" in body
+
+
+@pytest.mark.parametrize("given", ["openai:gpt", None])
+def test_who_opens_no_steps_is_refused_at_the_call(given: Any) -> None:
+    with pytest.raises(TypeError, match="open_step must be a function of the messages"):
+        ms.run_steps(given, "hi")
+    with pytest.raises(TypeError, match="open_step must be a function of the messages"):
+        ms.run_steps(Model([]), "hi", handoffs={"other": given})

@@ -121,3 +121,9 @@ def test_max_steps_is_between_one_and_the_cap(n: int) -> None:
 def test_all_of_nothing_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="needs a condition"):
         ms.all_of()
+
+
+def test_what_is_no_condition_is_refused_at_once() -> None:
+    for make in (ms.custom, ms.any_of, ms.all_of, lambda given: ms.max_steps(2) | given):
+        with pytest.raises(TypeError, match=r"such as max_steps\(5\), not 5"):
+            make(5)

@@ -369,3 +369,9 @@ def test_pydantic_names_so_many_errors_and_counts_the_rest() -> None:
 
     with pytest.raises(ArgumentsInvalid, match=r"many\.4: .* \(and 3 more\)$"):
         ms.tool(take).bind(b'{"many":[0,0,0,0,0,0,0,0]}', CONTEXT)
+
+
+@pytest.mark.parametrize("given", ["weather", {"weather": print}, None, print, ms.ToolSpec("f", "", {})])
+def test_tools_are_several(given: Any) -> None:
+    with pytest.raises(TypeError, match="tools must be several"):
+        ms.tool_specs(given)

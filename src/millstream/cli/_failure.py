@@ -32,8 +32,8 @@ def complain(command: str, message: str, code: int) -> int:
 
 def told(error: MillstreamError) -> str:
     """Say what went wrong: the kind of failure and the message, which says all if the use was wrong."""
-    if isinstance(error, RetriesExhausted) and isinstance(error.last, MillstreamError):
-        return f"{error}: {told(error.last)}"
+    if isinstance(error, RetriesExhausted):
+        return f"{error}: {error.last}"
     return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
 
 

@@ -34,7 +34,7 @@ class Progress:
 
     Attributes:
         counts: events by type.
-        text: the answer; `reasoning`: the thoughts; `tool_calls`: the finished calls.
+        n_characters: of text and reasoning so far. tool_calls: the finished calls.
         model: from Start. `finish`: the last event, None before. `error`: the last Error event.
         first_s: seconds from the request to the first delta, None before.
         n_stalls, longest_gap_s: gaps between events after the first delta.
@@ -49,8 +49,9 @@ class Progress:
         self._last_event: float | None = None
         self._n_deltas = 0
         self.counts: Counter[EventType] = Counter()
-        self.text = ""
-        self.reasoning = ""
+        self._text: list[str] = []  # joined when they are asked for: adding to a string copies it
+        self._reasoning: list[str] = []
+        self.n_characters = 0
         self.tool_calls: list[ToolCall] = []
         self.model = ""
         self.finish: Finish | None = None
@@ -69,10 +70,12 @@ class Progress:
         self._last_event = now
         match event:
             case TextDelta():
-                self.text += event.text
+                self._text.append(event.text)
+                self.n_characters += len(event.text)
                 self._delta(now)
             case ReasoningDelta():
-                self.reasoning += event.text
+                self._reasoning.append(event.text)
+                self.n_characters += len(event.text)
                 self._delta(now)
             case ToolCallDelta():
                 self._delta(now)
@@ -97,9 +100,14 @@ class Progress:
         return self.counts.total()
 
     @property
-    def n_characters(self) -> int:
-        """Characters of text and reasoning so far."""
-        return len(self.text) + len(self.reasoning)
+    def text(self) -> str:
+        """The answer so far."""
+        return "".join(self._text)
+
+    @property
+    def reasoning(self) -> str:
+        """The thoughts so far."""
+        return "".join(self._reasoning)
 
     @property
     def first_s(self) -> float | None:

@@ -42,11 +42,11 @@ class Secrets:
         """Take the next bytes and return what can be written."""
         self._held += data
         values = [value.encode() for value in self._longest_first()]
-        if not values:
-            return self._release(len(self._held))
-        pattern = b"|".join(re.escape(value) for value in values)
-        self._held[:] = re.sub(pattern, lambda found: b"*" * len(found[0]), self._held)
-        return self._release(max(0, len(self._held) - len(values[0]) + 1))
+        if values:
+            pattern = b"|".join(re.escape(value) for value in values)
+            self._held[:] = re.sub(pattern, lambda found: b"*" * len(found[0]), self._held)
+        longest = len(values[0]) if values else 1
+        return self._release(max(0, len(self._held) - longest + 1))
 
     def close(self) -> bytes:
         """Return the rest."""

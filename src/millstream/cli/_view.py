@@ -89,7 +89,7 @@ class PlainView:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._pending = ""
+        self._pending: list[str] = []
 
     def line(self, text: str) -> None:
         print(text, file=self._out, flush=True)
@@ -99,24 +99,25 @@ class PlainView:
 
     def begin(self, title: str, progress: Progress) -> None:
         self._progress = progress
-        self._pending = ""
+        self._pending.clear()
         self.line(f"\n== {title}")
 
     def event(self, event: Event) -> None:
         match event:
             case TextDelta() | ReasoningDelta():
-                self._pending += printable(event.text)
-                *lines, self._pending = self._pending.split("\n")
-                for line in lines:
-                    self.line(f"  | {line}")
+                *ended, rest = printable(event.text).split("\n")
+                for end in ended:
+                    self.line(f"  | {''.join(self._pending)}{end}")
+                    self._pending.clear()
+                self._pending.append(rest)
             case _ if line := describe(event):
                 self._flush()
                 self.line(f"  > {line}")
 
     def _flush(self) -> None:
-        if self._pending:
-            self.line(f"  | {self._pending}")
-            self._pending = ""
+        if line := "".join(self._pending):
+            self.line(f"  | {line}")
+        self._pending.clear()
 
     def end(self) -> None:
         self._flush()
@@ -201,7 +202,7 @@ def describe(event: Event) -> str:
     match event:
         case ToolCall():
             cut = "" if event.validity is Validity.VALID else f" [{event.validity}: not to be run]"
-            said = f"{event.name}({event.input.decode('utf-8', 'replace').strip()}){cut}"
+            said = f"{event.name.strip()}({event.input.decode('utf-8', 'replace').strip()}){cut}"
         case ToolResult():
             said = f"{event.name} gave {_json(event.result)}" if event.error is None else f"{event.name}: {event.error}"
         case ProviderToolCall():

@@ -68,6 +68,8 @@ def _model(args: Namespace) -> ms.Provider:
     except ms.AuthError as error:
         raise CommandError(f"{error.message}; --key-env names another variable", 2) from None
     except TypeError:
+        if not options:
+            raise
         raise CommandError(f"the provider {name!r} takes no {' or '.join(options)}", 2) from None
 
 

@@ -13,11 +13,11 @@ from argparse import Namespace
 from datetime import date
 from pathlib import Path
 from time import monotonic
-from typing import Any, BinaryIO
-
-import orjson
+from typing import Any
 
 from millstream.cli._failure import CommandError, printable
+from millstream.cli._folder import INDENTED, read_index, recording_name, write_json
+from millstream.cli._interrupt import CtrlC
 from millstream.cli._secrets import Secrets
 from millstream.cli._source import Source, open_source
 from millstream.errors import StreamError
@@ -26,7 +26,6 @@ from millstream.protocols import decoder
 __all__ = ["run"]
 
 TYPES = {"sse": "text/event-stream", "ndjson": "application/x-ndjson"}
-INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 def run(args: Namespace) -> int:
@@ -42,8 +41,7 @@ def run(args: Namespace) -> int:
     secrets = Secrets()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        index = _read_index(folder)
-        if not args.force and any(_name(info) == name for info in index):
+        if not args.force and any(recording_name(info) == name for info in read_index(folder)):
             raise CommandError(f"there is a recording {name!r} in {folder}: choose another name, or --force", 2)
         begun = monotonic()
         with open_source(args, secrets) as source:
@@ -54,89 +52,63 @@ def run(args: Namespace) -> int:
 
 
 def _record(source: Source, args: Namespace, folder: Path, name: str, secrets: Secrets, begun: float) -> None:
-    headers_at = monotonic() - begun
-    print(f"recording {printable(source.name, one_line=True)}; Ctrl-C ends it", file=sys.stderr, flush=True)
-    part = folder / f"{name}.part"
-    chunks: list[tuple[float, int]] = []
+    timing: dict[str, Any] = {"unit": "seconds since the request was sent", "headers_at": _since(begun)}
+    chunks = timing["chunks"] = []
     failure: StreamError | CommandError | KeyboardInterrupt | None = None
-    with part.open("wb") as out:
-        digest = _Hashed(out)
-        try:
-            for data in source.chunks:
-                chunks.append((round(monotonic() - begun, 6), len(data)))
-                digest.write(secrets.feed(data))
-        except (StreamError, CommandError, KeyboardInterrupt) as error:
-            failure = error
-        ended_at = monotonic() - begun
-        digest.write(secrets.close())
-    if not chunks:
-        part.unlink()
-        raise failure or CommandError(f"{source.name}: the body is empty, there is nothing to record")
-    source.chunks = iter([part.open("rb").read(4096)])  # only to see what it is
-    framing = source.framing()
-    file = name if framing != "sse" else f"{name}.sse"
-    timing = {"unit": "seconds since the request was sent", "headers_at": round(headers_at, 6)}
-    timing |= {"ended_at": round(ended_at, 6), "chunks": chunks}
-    host = source.name.partition("://")[2].partition("/")[0]
-    info = {
-        "file": file,
-        "api": args.protocol,
-        "endpoint": args.endpoint or source.path or f"/{name}",
-        "method": source.method,
-        "server": host,
-        "model": source.request.get("model", "") if isinstance(source.request, dict) else "",
-        "date": date.today().isoformat(),
-        "http_status": source.status,
-        "content_type": source.content_type or TYPES[framing],
-        "bytes": digest.n_bytes,
-        "sha256": digest.hexdigest(),
-        "note": args.note or ("broke off" if failure else ""),
-        "request": source.request,
-        "timing": f"{name}.timing.json",
-        "n_chunks": len(chunks),
-    }
-    os.replace(part, folder / file)
-    _write_json(folder / str(info["timing"]), timing, secrets, 0)
-    others = [one for one in _read_index(folder) if _name(one) != name]
-    _write_json(folder / "INDEX.json", [*others, info], secrets, INDENTED)
-    told = f"{digest.n_bytes} bytes in {len(chunks)} chunks over {ended_at:.1f} s: {folder / file}"
-    print(f"{told}\nplay it: millstream replay {folder}", flush=True)
+    part = folder / f"{name}.part"
+    with CtrlC() as ctrl_c:
+        print(f"recording {printable(source.name, one_line=True)}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        with part.open("wb", buffering=0) as out:
+            try:
+                for data in ctrl_c.interruptible(source.chunks):
+                    chunks.append((_since(begun), len(data)))
+                    out.write(secrets.feed(data))
+            except (StreamError, CommandError, KeyboardInterrupt) as error:
+                failure = error
+            timing["ended_at"] = _since(begun)
+            out.write(secrets.close())
+        if chunks:
+            _keep(source, args, folder, name, secrets, timing, "broke off" if failure else "")
+        else:
+            part.unlink()
+            failure = failure or CommandError(f"{source.name}: the body is empty, there is nothing to record")
     if failure is not None:
         raise failure
 
 
-class _Hashed:
-    """Writes, counts, hashes."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self._sha = hashlib.sha256()
-        self.n_bytes = 0
-        self.hexdigest = self._sha.hexdigest
-
-    def write(self, data: bytes) -> None:
-        self._out.write(data)
-        self._sha.update(data)
-        self.n_bytes += len(data)
+def _since(begun: float) -> float:
+    return round(monotonic() - begun, 6)
 
 
-def _name(info: dict[str, Any]) -> str:
-    return str(info["file"]).removesuffix(".sse")
-
-
-def _read_index(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "INDEX.json"
-    try:
-        index = orjson.loads(path.read_bytes()) if path.exists() else []
-    except orjson.JSONDecodeError:
-        index = None
-    if not (isinstance(index, list) and all(isinstance(one, dict) and "file" in one for one in index)):
-        raise CommandError(f"{path} is no index of recordings: choose another folder", 2)
-    return index
-
-
-def _write_json(path: Path, value: Any, secrets: Secrets, option: int) -> None:
-    """Write whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(secrets.hide(orjson.dumps(value, option=option).decode()), encoding="utf-8")
-    os.replace(part, path)
+def _keep(
+    source: Source, args: Namespace, folder: Path, name: str, secrets: Secrets, timing: dict[str, Any], note: str
+) -> None:
+    """Give the files their names, and the folder's index its entry."""
+    part = folder / f"{name}.part"
+    body = part.read_bytes()
+    source.chunks = iter([body])
+    framing = source.framing()
+    info = {
+        "file": f"{name}.sse" if framing == "sse" else name,
+        "api": args.protocol,
+        "endpoint": args.endpoint or source.path or f"/{name}",
+        "method": source.method,
+        "server": source.name.partition("://")[2].partition("/")[0],
+        "model": source.request.get("model", "") if isinstance(source.request, dict) else "",
+        "date": date.today().isoformat(),
+        "http_status": source.status,
+        "content_type": source.content_type or TYPES[framing],
+        "bytes": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "note": args.note or note,
+        "request": source.request,
+        "timing": f"{name}.timing.json",
+        "n_chunks": len(timing["chunks"]),
+    }
+    file = folder / str(info["file"])
+    os.replace(part, file)
+    write_json(folder / str(info["timing"]), timing, secrets)
+    others = [one for one in read_index(folder) if recording_name(one) != name]
+    write_json(folder / "INDEX.json", [*others, info], secrets, INDENTED)
+    print(f"{len(body)} bytes in {info['n_chunks']} chunks over {timing['ended_at']:.1f} s: {file}")
+    print(f"play it: millstream replay {folder}", flush=True)

@@ -10,6 +10,7 @@ from msgspec.structs import force_setattr, replace
 
 from millstream.errors import InvalidMessage
 from millstream.messages._base import Value
+from millstream.messages._mappings import content_parts, refuse_unread
 from millstream.messages.parts import (
     FilePart,
     ImagePart,
@@ -94,9 +95,13 @@ MessagesLike: TypeAlias = str | Message | Mapping[str, Any] | Iterable[str | Mes
 def as_messages(given: MessagesLike) -> list[Message]:
     """Return messages of whatever means some: a string is what the user says.
 
-    Args: given: one string, `Message` or mapping with "role" and "content" (a string) or "parts", or several of them.
-    Raises: InvalidMessage: something else, or none at all.
+    Args: given: one string, `Message` or mapping, or several of them. A mapping has "role", and "parts" or "content": a
+        string, or OpenAI's list of texts and images.
+    Raises: InvalidMessage: something else, or none at all; whatever of a mapping would be lost. `field` names it.
     """
+    if not isinstance(given, Message | Iterable) or isinstance(given, bytes | bytearray | memoryview):
+        said = f"messages is a {type(given).__name__}; give a string, a Message, or several of them"
+        raise InvalidMessage(said, field="messages")
     several = [given] if isinstance(given, str | Message | Mapping) else list(given)
     if not several:
         raise InvalidMessage("there is no message; give a string or a Message", field="messages")
@@ -108,11 +113,13 @@ def _as_message(given: Any, field: str) -> Message:
         return given
     if isinstance(given, str):
         return Message("user", given)
+    if not isinstance(given, Mapping):
+        raise InvalidMessage(f"{field} is a {type(given).__name__}; give a string, a Message or a mapping", field=field)
+    refuse_unread(given, field)
+    parts = content_parts(given["content"], f"{field}.content") if "content" in given else None
     try:
-        if isinstance(given, Mapping) and given.keys() == {"role", "content"} and isinstance(given["content"], str):
-            return Message(given["role"], given["content"])
-        if isinstance(given, Mapping):
+        if parts is None or not isinstance(given.get("role"), str):
             return msgspec.convert(given, Message)
+        return Message(given["role"], parts, given.get("origin", ""))
     except (InvalidMessage, msgspec.ValidationError) as error:
         raise InvalidMessage(f"{field}: {error}", field=field) from error
-    raise InvalidMessage(f"{field} is a {type(given).__name__}; give a string, a Message or a mapping", field=field)

@@ -13,8 +13,8 @@ from typing import Any
 
 from millstream.core import MISSING, Delta
 from millstream.errors import LimitExceeded, StreamBusy, StreamClosed
-from millstream.events import Error, Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
-from millstream.limits import Limits
+from millstream.events import Error, Event, EventBase, Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from millstream.limits import Limits, refuse_no_limits
 from millstream.objects._document import Document
 from millstream.objects._source import AnswerText, CallArguments
 from millstream.streams import Stream
@@ -38,6 +38,7 @@ class Reader:
     def __init__(
         self, source: Source, pick: AnswerText | CallArguments, starts: str, limits: Limits, *, forgiving: bool
     ) -> None:
+        refuse_no_limits(limits)
         self.usage: Usage | None = None
         """The last usage that was told."""
         self.finish: Finish | None = None
@@ -62,6 +63,7 @@ class Reader:
         self._closed = False  # the text has ended
         self._ended = False  # the source has
         self._failure: Exception | None = None  # of a fatal Error event
+        self._misuse: TypeError | None = None  # the source gives something else than events and text
         self._error: BaseException | None = None  # what ended it; `final` says it again
 
     @property
@@ -110,6 +112,8 @@ class Reader:
             if not self._batch:
                 return None, await self._end()
         taken = self._take_joined() if joins else self._take(self._following())
+        if self._misuse is not None:
+            await self._give_up(self._misuse)
         error = self._document.error
         if error is not None and self.finish is not None and not self._forgiving:
             await self._give_up(error)  # before the Finish is given, which must be the last that anybody hears
@@ -180,7 +184,11 @@ class Reader:
         elif isinstance(item, Finish):
             self.finish = item
             self.usage = item.usage or self.usage
-        elif not isinstance(item, (TextDelta, ReasoningDelta, ToolCallDelta)):
+        elif isinstance(item, (TextDelta, ReasoningDelta, ToolCallDelta)):
+            pass
+        elif (misuse := _misuse(item)) is not None:
+            self._misuse = misuse
+        else:
             self.others.append(item)
             if isinstance(item, Error) and item.fatal:
                 self._failure = item.error
@@ -211,3 +219,11 @@ class Reader:
         with suppress(AttributeError):  # an exception of somebody else may refuse attributes
             error.partial = self.snapshot()  # type: ignore[attr-defined]
         return error
+
+
+def _misuse(item: Any) -> TypeError | None:
+    if isinstance(item, EventBase):
+        return None
+    is_bytes = isinstance(item, bytes | bytearray | memoryview)
+    remedy = ": use millstream.stream(chunks, protocol), or decode" if is_bytes else ""
+    return TypeError(f"an ObjectStream reads events or str, not {type(item).__name__}{remedy}")

@@ -5,7 +5,7 @@ Add a protocol: one file beside this one, one line in `DECODERS` (and `ENCODERS`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from millstream.errors import UnknownProtocol
@@ -174,10 +174,19 @@ def iter_events(chunks: Iterable[Bytes], protocol: str, **options: Any) -> Itera
         chunks: pieces of the body, such as `response.iter_bytes()` or an open file.
         protocol: as for `decoder`.
     Yields: events, `Start` first.
-    Raises: UnknownProtocol at the call. After a fatal `Error` event and `Finish`: the error that it carries. Whatever
-        `chunks` raises, unchanged.
+    Raises: UnknownProtocol at the call, and TypeError if `chunks` is something else. After a fatal `Error` event and
+        `Finish`: the error that it carries. Whatever `chunks` raises, unchanged.
     """
-    return _iter_events(chunks, decoder(protocol, **options))
+    source = decoder(protocol, **options)
+    if isinstance(chunks, Iterable) and not isinstance(chunks, str | Bytes):
+        return _iter_events(chunks, source)
+    if isinstance(chunks, Bytes):
+        remedy = ": pass [data]"
+    elif isinstance(chunks, AsyncIterable):
+        remedy = ": use millstream.stream"
+    else:
+        remedy = ": call it" if callable(chunks) else ", such as response.iter_bytes()"
+    raise TypeError(f"chunks must be an iterable of bytes, not {type(chunks).__name__}{remedy}")
 
 
 def _iter_events(chunks: Iterable[Bytes], source: Decoder) -> Iterator[Event]:

@@ -35,7 +35,7 @@ from millstream.events import (
     ToolCallDelta,
     Usage,
 )
-from millstream.limits import DEFAULT_LIMITS, Limits
+from millstream.limits import DEFAULT_LIMITS, Limits, refuse_no_limits
 from millstream.protocols._errors import provider_error
 from millstream.protocols._tools import ToolCalls
 
@@ -66,6 +66,7 @@ class Decoder(ABC):
     """The wire's finish reasons in the common vocabulary; what is missing here becomes "other"."""
 
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, provider: str | None = None) -> None:
+        refuse_no_limits(limits)
         self.limits = limits
         self.provider = provider or self.name
         self._parser = self._make_parser()
@@ -95,7 +96,7 @@ class Decoder(ABC):
 
         Args: data: bytes-like, of any length; not kept after the return.
         Returns: list of events in stream order; empty means that more input is needed, or that `ended` is true.
-        Raises: ParserClosed: used after `close`. ConcurrentUseError: entered twice.
+        Raises: ParserClosed: used after `close`. ConcurrentUseError: entered twice. TypeError: it is not bytes-like.
         Cost: framing, one orjson.loads per message, one event per delta.
         """
         if self._closed:
@@ -146,6 +147,10 @@ class Decoder(ABC):
             # At the end of the body a last message that cannot be read was cut off: a truncation, not an error.
             if data is not None or isinstance(error, LimitExceeded):
                 self._fail(error)
+        except TypeError as error:
+            if data is None or isinstance(data, Bytes):
+                raise
+            raise TypeError(_no_bytes(data)) from error
         finally:
             self._busy = False
         if data is None and not self.ended:
@@ -225,6 +230,14 @@ class Decoder(ABC):
 
     def _normal(self, raw_reason: str) -> FinishReason:
         return self.reasons.get(raw_reason, FinishReason.OTHER)
+
+
+def _no_bytes(data: Any) -> str:
+    if isinstance(data, str):
+        return "decoders read bytes, not text: pass response.iter_bytes(), not iter_text or iter_lines"
+    if isinstance(data, int):
+        return "decoders read pieces of bytes, not single ones: for a whole body pass [data]"
+    return f"decoders read bytes, not {type(data).__name__}: pass the body as it came, before anything has parsed it"
 
 
 class SSEDecoder(Decoder):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from millstream.events import Event
+from millstream.events import Event, EventBase
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "refuse_no_event"]
 
 
 class Encoder(ABC):
@@ -29,3 +29,10 @@ class Encoder(ABC):
     def close(self) -> bytes:
         """Return the wire's terminator, b"" if it has none."""
         return b""
+
+
+def refuse_no_event(given: Any) -> None:
+    """Raise TypeError if it is no event."""
+    if not isinstance(given, EventBase):
+        remedy = "; text goes in a TextDelta" if isinstance(given, str) else ""
+        raise TypeError(f"an encoder takes an event, not {type(given).__name__}{remedy}")

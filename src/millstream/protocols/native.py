@@ -23,7 +23,7 @@ from millstream.events import (
     encode_event,
 )
 from millstream.protocols._base import Decoder
-from millstream.protocols._encoder import Encoder
+from millstream.protocols._encoder import Encoder, refuse_no_event
 from millstream.protocols.encoders._faults import TOOL_FAILED, masked
 
 __all__ = ["NativeDecoder", "NativeEncoder", "NativeLinesDecoder", "NativeLinesEncoder"]
@@ -97,7 +97,8 @@ class _NativeEncoder(Encoder):
             event = _masked(event)
         try:
             return encode_event(event)
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
+            refuse_no_event(event)
             raise EncodeError(f"this {event.type} event cannot be sent as JSON: {error}") from error
 
 

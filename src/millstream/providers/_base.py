@@ -46,7 +46,8 @@ class HTTPProvider(BaseProvider):
         retry: how often to try again before anything has arrived; None: never.
         limits: the caps of the decoder.
         settings: defaults of all calls, see `Settings`.
-    Raises: AuthError: no key, where one is needed. UsageError: no model, or an address that is none.
+    Raises: AuthError: no key, where one is needed. UsageError: no model, or an address that is none. TypeError:
+        timeouts, retry or limits are something else.
     """
 
     home: str = ""
@@ -77,6 +78,14 @@ class HTTPProvider(BaseProvider):
     ) -> None:
         if not model and self.needs_model:
             raise UsageError(f"{self.name}: name a model, as in provider('{self.name}:MODEL')")
+        if not isinstance(timeouts, Timeouts | None):
+            raise TypeError(
+                f"timeouts must be a millstream.Timeouts or None, as in Timeouts(idle=30.0), not {timeouts!r}"
+            )
+        if not isinstance(retry, RetryPolicy | None):
+            raise TypeError(
+                f"retry must be a millstream.RetryPolicy or None, as in RetryPolicy(max_attempts=3), not {retry!r}"
+            )
         super().__init__(model, limits=limits, **settings)
         self.base_url = self._base_url(base_url)
         self.timeouts = timeouts

@@ -13,7 +13,7 @@ from msgspec.structs import asdict, replace
 
 from millstream.errors import IncompleteStream, StreamError
 from millstream.events import Event, FinishReason
-from millstream.limits import DEFAULT_LIMITS, Limits
+from millstream.limits import DEFAULT_LIMITS, Limits, refuse_no_limits
 from millstream.messages import Message, Request, ToolSpec, as_messages
 from millstream.objects import ObjectStream
 from millstream.objects._backend import BackendName
@@ -50,6 +50,7 @@ class BaseProvider(ABC):
     """Whether the model can be made to call a tool."""
 
     def __init__(self, model: str = "", *, limits: Limits = DEFAULT_LIMITS, **settings: Unpack[Settings]) -> None:
+        refuse_no_limits(limits)
         self.model = model
         self.limits = limits
         self.settings = settings
@@ -84,7 +85,7 @@ class BaseProvider(ABC):
             kinds: when it is opened. The same and others while it is read: see `millstream.stream`.
         """
         run: dict[str, Any] = {name: settings.pop(name) for name in RUN if name in settings}  # type: ignore[misc]
-        tools = tuple(tools)
+        tools = tuple(as_tools(tools).values())
         request = self.request(prompt, tools=tool_specs(tools), **cast("Settings", settings))
         given = as_tools((*(prompt.tools if isinstance(prompt, Request) else ()), *tools))
         if stop_when is None and "handoffs" not in run and all(isinstance(one, ToolSpec) for one in given.values()):

@@ -103,6 +103,7 @@ class Answer:
         if not isinstance(stream, Subscription):  # of which the media type is known only once it is open
             connection.early = self._status, encoded(self._headers)
             connection.heartbeat = self._body.heartbeat
+        connection.abandon = stream.aclose
         async with stream:
             batches = stream.batches()
             first: list[Any] = []

@@ -44,6 +44,7 @@ class Connection:
         sending: the server has a message that it has not taken yet.
         heartbeat: what is sent in silence; b"": nothing.
         early: status and headers to begin with if nobody has by then; None while they are not known.
+        abandon: closes the stream when its client does not read, from the watcher's task.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Connection:
         self.started = False
         self.heartbeat = b""
         self.early: tuple[int, Headers] | None = None
+        self.abandon: Callable[[], Awaitable[None]] | None = None
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work`, which sends, and cancel it when the client has gone or does not read.
@@ -139,8 +141,7 @@ class Connection:
         if self.sending:
             if now < self._since + self._send_timeout:
                 return True
-            log.warning("a client has read nothing for %g s; its stream is closed", self._send_timeout)
-            return False
+            return await self._leave()
         if not self.started:
             return self.early is None or now < self._begin_at or await self._begin(*self.early)
         return not self.heartbeat or now < self._since + self._idle or await self._alone(self.heartbeat)
@@ -163,6 +164,10 @@ class Connection:
         finally:
             self._watcher_sends = None
             done.set()
-        if scope.cancelled_caught:
-            log.warning("a client has read nothing for %g s; its stream is closed", self._send_timeout)
-        return not scope.cancelled_caught
+        return not scope.cancelled_caught or await self._leave()
+
+    async def _leave(self) -> bool:
+        log.warning("a client has read nothing for %g s; its stream is closed", self._send_timeout)
+        if self.abandon is not None:  # hypercorn on trio shields its `send`, so cancelling would not reach the stream
+            await self.abandon()
+        return False

@@ -8,7 +8,7 @@ A client that has gone is noticed when something is written to it, so at the lat
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
 from http.client import responses
@@ -249,6 +249,8 @@ class _Bridge:
             self._pending = self._portal.start_task_soon(self._next)
         try:
             batch = self._pending.result(seconds)
+        except CancelledError:  # closed from another thread
+            return []
         except FutureTimeout:
             if self._pending.done():
                 raise

@@ -47,5 +47,13 @@ def stream(
         return Stream(BodySource(source, chosen, require_finish=require_finish))
     if isinstance(source, AbstractAsyncContextManager):
         return Stream(ResponseSource(source, chosen, require_finish=require_finish))
-    remedy = "; for a synchronous one use millstream.iter_events" if hasattr(source, "__iter__") else ""
+    remedy = ""
+    if isinstance(source, str):
+        remedy = '; of an address give the response: client.stream("POST", url, ...)'
+    elif isinstance(source, Bytes):
+        remedy = "; for a whole body use millstream.iter_events([data], protocol)"
+    elif hasattr(source, "__iter__"):
+        remedy = "; for a synchronous one use millstream.iter_events"
+    elif callable(source):
+        remedy = "; call it"
     raise TypeError(f"a source must be an async iterable of bytes, not {type(source).__name__}{remedy}")

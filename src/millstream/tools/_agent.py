@@ -36,6 +36,14 @@ class Agent:
     protocol: str = ""
     system: str = ""
 
+    def __post_init__(self) -> None:
+        if not callable(self.open_step):
+            kind = type(self.open_step).__name__
+            remedy = (
+                "provider(...).stream_text" if isinstance(self.open_step, str) else "its stream_text, if it has one"
+            )
+            raise TypeError(f"open_step must be a function of the messages, not {kind}: give {remedy}")
+
 
 class Path:
     """The agents that a run goes through, and who said what: opaque parts go back only to who made them."""

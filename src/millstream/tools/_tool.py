@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
@@ -144,8 +144,11 @@ def tool(fn: Any = None, /, **options: Any) -> Any:
 def as_tools(tools: Iterable[AnyTool]) -> dict[str, Tool[..., Any] | ToolSpec]:
     """Return tools by name.
 
-    Raises: InvalidMessage: two have one name. As `Tool`.
+    Raises: InvalidMessage: two have one name. TypeError: these are not several. As `Tool`.
     """
+    if not isinstance(tools, Iterable) or isinstance(tools, str | bytes | Mapping):
+        remedy = ": give it in a list" if callable(tools) or isinstance(tools, ToolSpec) else ""
+        raise TypeError(f"tools must be several functions, tools or ToolSpecs, not {type(tools).__name__}{remedy}")
     found: dict[str, Tool[..., Any] | ToolSpec] = {}
     for at, one in enumerate(tools):
         made = one if isinstance(one, Tool | ToolSpec) else Tool(one)

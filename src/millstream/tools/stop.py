@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from millstream.tools._state import RunState, counted
 
@@ -81,8 +81,15 @@ def max_tokens(n: int) -> StopCondition:
 
 
 def custom(check: StopWhen, name: str = "") -> StopCondition:
-    """Give any function a name, and make it joinable with `|` and `&`."""
+    """Give any function a name, and make it joinable with `|` and `&`. Raises TypeError for what is no function."""
+    refuse_no_condition(check)
     return StopCondition(name or _named(check), check)
+
+
+def refuse_no_condition(given: Any) -> None:
+    """Raise TypeError for what cannot be asked, such as a number of steps."""
+    if not callable(given):
+        raise TypeError(f"stop_when is a function of the run, such as max_steps(5), not {given!r}")
 
 
 def any_of(*conditions: StopWhen) -> StopCondition:
@@ -98,6 +105,9 @@ def all_of(*conditions: StopWhen) -> StopCondition:
 
 
 def _joined(conditions: tuple[StopWhen, ...], word: str, *, decided_by: bool) -> StopCondition:
+    for condition in conditions:
+        refuse_no_condition(condition)
+
     async def rest(run: RunState, waiting: Awaitable[bool], others: tuple[StopWhen, ...]) -> bool:
         if bool(await waiting) is decided_by:
             return decided_by

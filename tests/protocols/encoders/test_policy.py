@@ -73,3 +73,14 @@ def test_the_metadata_of_a_first_event_is_told_once() -> None:
     events = [ms.TextDelta("a"), ms.Finish(ms.FinishReason.STOP)]
     body = encode("ui-message", events, metadata=lambda event: {"seen": 1} if isinstance(event, ms.TextDelta) else None)
     assert body.count(b'"message-metadata"') == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("given", ["hello", b"hello", {"type": "text_delta", "text": "a"}, None])
+def test_what_is_no_event_is_a_type_error(name: str, begun: bool, given: object) -> None:
+    encoder = ms.encoder(name, **({"request_id": 1} if name == "mcp-sse" else {}))
+    if begun:
+        encoder.encode(START)
+    with pytest.raises(TypeError, match=f"takes an event, not {type(given).__name__}"):
+        encoder.encode(given)

@@ -132,6 +132,16 @@ async def test_r0231_isolate_puts_an_error_event_and_the_others_go_on() -> None:
     assert [event.text for event in got if isinstance(event, ms.TextDelta)] == ["a", "late"]
 
 
+async def test_isolate_does_not_repeat_an_error_that_its_stream_has_told() -> None:
+    async def body() -> Any:
+        yield b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+        yield b'data: {"error":{"message":"busy","type":"overloaded_error"}}\n\n'
+
+    async with merge(ms.stream(body(), "openai-chat"), Probe(deltas("b")), on_error="isolate") as stream:
+        got = [event for event in await stream.collect() if event.stream_id == 0]
+    assert [type(event) for event in got] == [ms.Start, ms.TextDelta, ms.Error, ms.Finish]
+
+
 async def test_r0232_no_inputs_are_the_end_at_once() -> None:
     assert [item async for item in merge()] == []
 

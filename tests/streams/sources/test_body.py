@@ -151,3 +151,22 @@ async def test_an_endless_body_without_events_can_be_cancelled() -> None:
             await ms.stream(source, "openai").collect()
     assert scope.cancelled_caught
     assert source.closes == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("http://x.test", r"client.stream\(\"POST\", url, ...\)"),
+        (b"data: {}", r"iter_events\(\[data\], protocol\)"),
+        (chunks, "function; call it"),
+    ],
+    ids=["address", "bytes", "function"],
+)
+def test_likely_mistakes_are_told_what_to_do(source: object, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        ms.stream(source, "openai")  # type: ignore[call-overload]
+
+
+async def test_chunks_that_somebody_parsed_are_refused() -> None:
+    with pytest.raises(TypeError, match="before anything has parsed it"):
+        await ms.stream(chunks({"a": 1}), "openai").collect()  # type: ignore[arg-type]

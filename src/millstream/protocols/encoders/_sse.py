@@ -16,7 +16,7 @@ from orjson import JSONEncodeError, dumps
 
 from millstream.errors import EncodeError, StreamError, UsageError
 from millstream.events import Event, Start
-from millstream.protocols._encoder import Encoder
+from millstream.protocols._encoder import Encoder, refuse_no_event
 from millstream.protocols.encoders._faults import error_text
 
 __all__ = ["SSEEncoder", "json_data", "json_text", "sse_comment", "sse_message"]
@@ -127,17 +127,21 @@ class SSEEncoder(Encoder):
         """Encode one event; b"" if the wire cannot express it, or has ended.
 
         Raises: UsageError: used after `close`. EncodeError: a value that JSON cannot carry; nothing of the event was
-            written.
+            written. TypeError: it is no event.
         Cost: O(len(event)).
         """
         if not self._live:
             return self._first_or_late(event)
         write = self._writers.get(type(event))
-        return write(self, event) if write is not None else b""
+        if write is None:
+            refuse_no_event(event)
+            return b""
+        return write(self, event)
 
     def _first_or_late(self, event: Event) -> bytes:
         if self._closed:
             raise UsageError("this encoder is closed; make a new one for each response")
+        refuse_no_event(event)
         if not self._begun:
             self._unsent = self._begin(event if isinstance(event, Start) else Start())
             self._begun = True

@@ -90,6 +90,7 @@ class Merge(Puller[T]):
             source.watch(watcher)
 
     async def _forward(self, tasks: Tasks, key: Key, source: Puller[T]) -> None:
+        batch: list[Any] = []
         try:
             await source.open(tasks)
             since_checkpoint = 0
@@ -102,7 +103,9 @@ class Merge(Puller[T]):
         except Exception as error:
             if not self._isolates:
                 raise
-            await self._handoff.put([as_event(error, key)])
+            # A stream of events has told its error itself, before its Finish.
+            if not any(isinstance(item, Error) and item.error is error for item in batch):
+                await self._handoff.put([as_event(error, key)])
         self._running -= 1
         if not self._running:
             self._handoff.end()

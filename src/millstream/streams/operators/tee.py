@@ -80,12 +80,27 @@ class Fan(Operator[T]):
         since_checkpoint = 0
         while batch := await self._source.pull():
             wanted = [item for item in batch if self._select(item)] if self._select is not None else batch
-            await give(self._handoffs, wanted)
+            await self._give(wanted)
             since_checkpoint += len(batch)
             if since_checkpoint >= FAIR_ITEMS:
                 since_checkpoint = 0
                 await checkpoint()
         self._end(None)
+
+    async def _give(self, items: list[T]) -> None:
+        """Give to all branches. Under a policy that loses, in portions of one buffer, and the consumers have turns
+        before each for as long as they use them: who keeps up loses nothing because its items came together.
+        """
+        boxes = [handoff.box for handoff in self._handoffs]
+        portion = boxes[0].n if boxes[0].one_by_one else len(items)
+        for start in range(0, len(items), max(1, portion)):
+            some = items[start : start + portion]
+            idle_turns = 0
+            while boxes[0].one_by_one and idle_turns < 2 and any(len(box.items) + len(some) > box.n for box in boxes):
+                before = [len(box.items) for box in boxes]
+                await checkpoint()
+                idle_turns = idle_turns + 1 if before == [len(box.items) for box in boxes] else 0
+            await give(self._handoffs, some)
 
     def _end(self, error: Exception | None) -> None:
         for handoff in self._handoffs:

@@ -1,0 +1,112 @@
+import threading
+
+import pytest
+
+import millstream as ms
+from millstream.server import EventStreamBody
+from millstream.testing import HANG, ScriptedSource, Wait
+
+START, TEXT, STOP = ms.Start("m", "1"), ms.TextDelta("Hi"), ms.Finish(ms.FinishReason.STOP)
+
+
+def events(data):
+    decoder = ms.decoder("millstream.events.v1")
+    return decoder.feed(data) + decoder.close()
+
+
+def test_a_stream_is_read_in_a_loop_of_its_own_which_ends_with_it():
+    threads = threading.active_count()
+    source = ScriptedSource(START, TEXT, STOP)
+    assert events(b"".join(EventStreamBody(ms.Stream(source)))) == [START, TEXT, STOP]
+    assert source.closed
+    assert threading.active_count() == threads
+
+
+def test_silence_is_broken_by_comments():
+    body = EventStreamBody(ms.Stream(ScriptedSource(START, Wait(0.2), STOP)), heartbeat=0.02)
+    pieces = list(body)
+    assert b": \n\n" in pieces
+    assert events(b"".join(pieces)) == [START, STOP]
+
+
+def test_closing_it_leaves_a_silent_upstream_at_once():
+    threads = threading.active_count()
+    source = ScriptedSource(START, HANG)
+    body = EventStreamBody(ms.Stream(source), heartbeat=0.01)
+    pieces = iter(body)
+    assert next(pieces).startswith(b"data: ")
+    assert next(pieces) == b": \n\n"
+    body.close()
+    assert source.closed
+    assert source.cancelled
+    assert list(pieces) == []
+    assert threading.active_count() == threads
+
+
+def test_closing_it_unread_opens_nothing():
+    closed = []
+
+    def make():
+        try:
+            yield START
+        finally:
+            closed.append(True)
+
+    body = EventStreamBody(make()).open()
+    body.close()
+    assert closed == [True]
+    source = ScriptedSource(START)
+    EventStreamBody(ms.Stream(source)).close()
+    assert source.pulls == 0
+
+
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_an_error_after_the_beginning_is_told_on_the_wire(is_stream):
+    error = ms.ConnectionFailed("host 10.0.0.1")
+
+    def fail():
+        yield START
+        raise error
+
+    source = ms.Stream(ScriptedSource(START, error)) if is_stream else fail()
+    data = b"".join(EventStreamBody(source, expose_errors=False).open())
+    assert [event.type for event in events(data)] == ["start", "error", "finish"]
+    assert b"10.0.0.1" not in data
+
+
+def test_other_exceptions_go_to_the_server_after_the_client_was_told():
+    def fail():
+        yield START
+        raise ZeroDivisionError("mine")
+
+    pieces = []
+    with pytest.raises(ZeroDivisionError):
+        pieces.extend(EventStreamBody(fail()))
+    body = iter(EventStreamBody(fail()))
+    assert events(next(body) + next(body))[1].type == "error"
+
+
+def test_what_came_before_an_event_that_cannot_be_sent_is_kept():
+    source = ms.Stream.from_batches(ScriptedSource([START, TEXT, ms.TextDelta("\ud800")]))
+    pieces = iter(EventStreamBody(source))
+    data = next(pieces)
+    with pytest.raises(ms.EncodeError):
+        next(pieces)
+    assert [event.type for event in events(data)] == ["start", "text_delta", "error", "finish"]
+
+
+def test_a_body_is_read_once():
+    body = EventStreamBody([START, STOP])
+    list(body)
+    with pytest.raises(ms.UsageError, match="has been read"):
+        iter(body)
+
+
+def test_head_opens_nothing():
+    source = ScriptedSource(START)
+    told = []
+    app = EventStreamBody(ms.Stream(source))
+    assert list(app({"REQUEST_METHOD": "HEAD"}, lambda status, headers: told.append((status, dict(headers))))) == []
+    assert told[0][0] == "200 OK"
+    assert told[0][1]["content-type"].startswith("text/event-stream")
+    assert source.pulls == 0
