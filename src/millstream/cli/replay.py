@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from argparse import Namespace
 
 import orjson
@@ -33,6 +34,8 @@ def run(args: Namespace) -> int:
             names = [name for name, item in recordings.items() if item.info["endpoint"] == endpoint]
             print(printable(f"  {at}{endpoint}: {', '.join(names)}"), flush=True)
         print(f"choose one by the header {RECORDING_HEADER}; GET {at}/recordings lists them", flush=True)
+        # Ctrl-C may come before uvicorn's loop runs; what it then warns of is nothing to tell a user.
+        warnings.filterwarnings("ignore", "coroutine 'Server.serve' was never awaited", RuntimeWarning)
         server.run(sockets=[sock])
     return 0
 
