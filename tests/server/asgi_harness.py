@@ -25,6 +25,7 @@ class Client:
             "headers": [(name.lower().encode(), value.encode()) for name, value in dict(headers).items()],
         }
         self.received = []
+        self.n_refused = 0
         self.times = []
         self._leave_after = leave_after
         self._gone = anyio.Event()
@@ -45,6 +46,7 @@ class Client:
     async def send(self, message):
         await anyio.lowlevel.checkpoint()
         if self._gone.is_set() and self._spec >= (2, 4):
+            self.n_refused += 1
             raise OSError("the client has gone")
         if self._stuck_after is not None and len(self.bodies) >= self._stuck_after:
             await anyio.sleep_forever()

@@ -73,6 +73,7 @@ async def test_a_send_that_raises_oserror_is_a_client_that_left(anyio_backend):
         client = await Client(leave_after=2, spec="2.4", deaf=True).run(EventStreamResponse(stream))
     assert source.closed
     assert len(client.bodies) == 2
+    assert client.n_refused == 1  # nor is it told of an error
 
 
 async def test_a_heartbeat_that_raises_oserror_is_a_client_that_left():

@@ -15,7 +15,7 @@ from millstream.errors import ProducerLost, StreamError
 from millstream.relay import Status, Subscription
 from millstream.server._asgi import Scope
 from millstream.server._body import Body, RelayBody
-from millstream.server._connection import Connection, Headers
+from millstream.server._connection import ClientGone, Connection, Headers
 from millstream.server._negotiate import last_event_id
 from millstream.server._refusals import refusal
 
@@ -87,6 +87,8 @@ class Answer:
                 await self._shut_down()
         except StreamError as error:
             await self._failed(error)
+        except ClientGone:
+            raise
         except Exception as error:
             if self._connection.started:
                 await self._connection.write(self._body.fail(error), more=False)

@@ -1,0 +1,112 @@
+"""The page of examples/answers in a real browser, whose own `EventSource` reconnects and resumes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECORDING = "chat-text-usage"
+TEXT = orjson.loads((ROOT / f"src/millstream/_recordings/{RECORDING}.sse.truth.json").read_bytes())["text"]
+
+
+@contextmanager
+def process(*command: str, port: int, **env: str) -> Iterator[None]:
+    """A server on that port, while the block runs."""
+    environment = {**os.environ, **env, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NO_PROXY": "127.0.0.1"}
+    with subprocess.Popen([sys.executable, "-m", *command, "--port", str(port)], env=environment) as server:
+        try:
+            until(lambda: answers(port))
+            yield
+        finally:
+            server.kill()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait for what another process does, and tells nobody."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+@contextmanager
+def site(application: str, *, speed: str = "max", **env: str) -> Iterator[str]:
+    """The example in front of a replayed model; gives its URL."""
+    model, web = free_port(), free_port()
+    env |= {"MODEL": "openai:replay", "BASE_URL": f"http://127.0.0.1:{model}/v1", "OPENAI_API_KEY": "none"}
+    replay = ("millstream.cli", "replay", "--recording", RECORDING, "--speed", speed)
+    uvicorn = ("uvicorn", application, "--log-level", "critical")
+    with process(*replay, port=model), process(*uvicorn, port=web, **env):
+        yield f"http://127.0.0.1:{web}/"
+
+
+def text_of(browser: Any, element: str) -> str:
+    """The text as the page holds it; `.text` of selenium is as it is laid out."""
+    found: str = browser.execute_script("return document.querySelector(arguments[0]).textContent", element)
+    return found
+
+
+def ask(browser: Any, url: str) -> None:
+    browser.get(url)
+    browser.execute_script("document.querySelector('form').requestSubmit()")
+
+
+def finished(browser: Any) -> str:
+    return until(lambda: (state := text_of(browser, "#state")).startswith("length") and state)
+
+
+def test_the_page_shows_the_answer(browser: Any) -> None:
+    with site("examples.answers.app:app") as url:
+        ask(browser, url)
+        assert finished(browser) == "length, 1 connection"
+        assert text_of(browser, "#answer") == TEXT
+
+
+@pytest.mark.parametrize("cut_after", [1800, 2500])
+def test_a_browser_that_is_cut_off_again_and_again_loses_nothing(browser: Any, cut_after: int) -> None:
+    with site("browser.cutting:app", CUT_AFTER=str(cut_after)) as url:
+        ask(browser, url)
+        connections = int(finished(browser).split()[1])
+        assert text_of(browser, "#answer") == TEXT
+    assert connections > 3
+
+
+def test_a_reload_in_the_middle_shows_the_answer_from_its_beginning(browser: Any) -> None:
+    with site("examples.answers.app:app", speed="1") as url:
+        ask(browser, url)
+        begun = until(lambda: len(text := text_of(browser, "#answer")) > 20 and text)
+        assert len(begun) < len(TEXT)
+        browser.refresh()
+        finished(browser)
+        assert text_of(browser, "#answer") == TEXT
+
+
+def test_an_answer_that_does_not_exist_is_not_asked_for_again(browser: Any) -> None:
+    with site("examples.answers.app:app") as url:
+        browser.get(url + "#AAAAAAAAAAAAAAAAAAAAAA")
+        assert until(lambda: text_of(browser, "#state")) == "there is no such answer"
