@@ -2,8 +2,8 @@
 Run it: `python -m bench.scale`. The table of docs/howto/scale_out.md is from here.
 
 STREAMS streams tick at the same time, one event per EVERY seconds, each with one reader, which checks that nothing is
-lost, doubled or out of order. Events carry the time they were made, so latency is from the source to the reader, through
-relay, HTTP and parser. The readers share the two cores with all else; CPU is that of the processes, from /proc.
+lost, doubled or out of order. Events carry the time they were made, so latency is from the source to the reader,
+through relay, HTTP and parser. The readers share the two cores with all else; CPU is that of the processes, from /proc.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `bench.scale` serves: `POST /KEY` begins a stream that ticks, `GET /KEY` reads it. LOG, TICKS and EVERY say how."""
+"""What `bench.scale` serves: `POST /KEY` begins a stream that ticks, `GET /KEY` reads it."""
 
 from __future__ import annotations
 

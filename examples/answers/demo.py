@@ -1,7 +1,8 @@
 """`make demo-relay`: an answer that survives the death of the replica that serves it.
 
-Starts a redis-server, a producer and two web replicas, each a process of its own, reads the answer from the first replica,
-kills that with SIGKILL in the middle, and reads on from the second one. Without MODEL a recorded answer is played.
+Starts a redis-server, a producer and two web replicas, each a process of its own, reads the answer from the first
+replica, kills that with SIGKILL in the middle, and reads on from the second one. Without MODEL a recorded answer is
+played.
 """
 
 import os
@@ -95,8 +96,7 @@ async def main() -> int:
 
         answer_id = ms.relay.new_stream_id()
         producer = processes.start(sys.executable, "producer.py", answer_id, "Write about a river.", env=env)
-        assert producer.stdout is not None
-        await anyio.to_thread.run_sync(producer.stdout.readline)  # it says "producer" when the stream exists
+        await anyio.to_thread.run_sync(lambda: producer.stdout and producer.stdout.readline())  # the stream exists
         urls = [f"http://127.0.0.1:{port}/answers/{answer_id}" for port in web]
 
         seen: list[ms.SSEMessage] = []

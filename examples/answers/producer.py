@@ -1,4 +1,4 @@
-"""Asks the model in a process of its own: `python producer.py ANSWER_ID QUESTION`. Web replicas serve what it writes."""
+"""Asks the model in a process of its own: `python producer.py ANSWER_ID QUESTION`. Replicas serve what it writes."""
 
 import os
 import sys

@@ -23,15 +23,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = found[0]
     profile = tmp_path_factory.mktemp("chromium")
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "no-proxy-server",
-        f"user-data-dir={profile}",
-    ):
-        options.add_argument("--" + argument)
-    options.add_argument("--window-size=900,560")
+    switches = ["headless=new", "no-sandbox", "disable-dev-shm-usage", "no-proxy-server", "window-size=900,560"]
+    for switch in [*switches, f"user-data-dir={profile}"]:
+        options.add_argument("--" + switch)
     driver = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
     driver.set_page_load_timeout(30)
     yield driver
