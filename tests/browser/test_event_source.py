@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,54 +10,19 @@ from typing import Any
 import orjson
 import pytest
 
+from server.processes import RECORDING, free_port, python, replayed_model, until
+
 ROOT = Path(__file__).parents[2]
-RECORDING = "chat-text-usage"
 TEXT = orjson.loads((ROOT / f"src/millstream/_recordings/{RECORDING}.sse.truth.json").read_bytes())["text"]
-
-
-@contextmanager
-def process(*command: str, port: int, **env: str) -> Iterator[None]:
-    """A server on that port, while the block runs."""
-    environment = {**os.environ, **env, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "NO_PROXY": "127.0.0.1"}
-    with subprocess.Popen([sys.executable, "-m", *command, "--port", str(port)], env=environment) as server:
-        try:
-            until(lambda: answers(port))
-            yield
-        finally:
-            server.kill()
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
-def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait for what another process does, and tells nobody."""
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
 
 
 @contextmanager
 def site(application: str, *, speed: str = "max", **env: str) -> Iterator[str]:
     """The example in front of a replayed model; gives its URL."""
-    model, web = free_port(), free_port()
-    env |= {"MODEL": "openai:replay", "BASE_URL": f"http://127.0.0.1:{model}/v1", "OPENAI_API_KEY": "none"}
-    replay = ("millstream.cli", "replay", "--recording", RECORDING, "--speed", speed)
+    port = free_port()
     uvicorn = ("uvicorn", application, "--log-level", "critical")
-    with process(*replay, port=model), process(*uvicorn, port=web, **env):
-        yield f"http://127.0.0.1:{web}/"
+    with replayed_model(speed) as model, python(*uvicorn, port=port, **env, **model):
+        yield f"http://127.0.0.1:{port}/"
 
 
 def text_of(browser: Any, element: str) -> str:
