@@ -388,3 +388,9 @@ def test_an_example_is_short_and_says_what_it_shows(name: str) -> None:
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     assert len(text.splitlines()) < 60
     assert re.match(r'"""[A-Z].+: .+\."""\n', text)
+
+
+async def test_the_gateway_resumes_an_answer_that_was_cut() -> None:
+    result = await run("gateway.py")
+    assert result.printed == f"models: fast, careful\nthe whole answer, in two parts: {TEXT}\n"
+    assert len(result.requests) == 1  # the model was asked once, for both parts

@@ -1,7 +1,7 @@
 """millstream: typed events from the byte streams of AI providers.
 
 Five names to start with: `stream` (async), `iter_events` (sync), `TextDelta`, `ToolCall`, `Finish`.
-What needs an event loop is imported at its first use, so that `import millstream.core` loads no async library.
+The parsers and the errors are here at once. All else is imported at its first use: who only parses pays for no more.
 """
 
 from __future__ import annotations
@@ -11,25 +11,33 @@ from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from millstream import errors as errors
-from millstream.core import MISSING, Delta, JSONParser, NDJSONParser, SSEMessage, SSEParser, parse_partial_json
+from millstream.core import MISSING as MISSING
+from millstream.core import Delta as Delta
+from millstream.core import JSONParser as JSONParser
+from millstream.core import NDJSONParser as NDJSONParser
+from millstream.core import SSEMessage as SSEMessage
+from millstream.core import SSEParser as SSEParser
+from millstream.core import parse_partial_json as parse_partial_json
 from millstream.errors import *  # noqa: F403
-from millstream.errors import __all__ as _errors
-from millstream.events import *  # noqa: F403
-from millstream.events import __all__ as _events
-from millstream.limits import Limits
-from millstream.protocols import Decoder, Encoder, decoder, decoder_names, encoder, encoder_names, iter_events
 
-if TYPE_CHECKING:
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what checkers and editors see: the same names as in `_HOMES`, see tests/test_exports.py
     from millstream import compat as compat
+    from millstream import events as events
     from millstream import http as http
+    from millstream import limits as limits
     from millstream import messages as messages
     from millstream import objects as objects
+    from millstream import protocols as protocols
     from millstream import providers as providers
     from millstream import relay as relay
     from millstream import server as server
     from millstream import streams as streams
     from millstream import testing as testing
     from millstream import tools as tools
+    from millstream.events import *  # noqa: F403
+    from millstream.limits import Limits as Limits
     from millstream.messages import FilePart as FilePart
     from millstream.messages import ImagePart as ImagePart
     from millstream.messages import Message as Message
@@ -46,6 +54,13 @@ if TYPE_CHECKING:
     from millstream.messages import as_messages as as_messages
     from millstream.objects import ObjectStream as ObjectStream
     from millstream.objects import json_schema as json_schema
+    from millstream.protocols import Decoder as Decoder
+    from millstream.protocols import Encoder as Encoder
+    from millstream.protocols import decoder as decoder
+    from millstream.protocols import decoder_names as decoder_names
+    from millstream.protocols import encoder as encoder
+    from millstream.protocols import encoder_names as encoder_names
+    from millstream.protocols import iter_events as iter_events
     from millstream.protocols.history import MessageBuilder as MessageBuilder
     from millstream.protocols.history import assistant_message as assistant_message
     from millstream.protocols.history import tool_message as tool_message
@@ -66,6 +81,8 @@ if TYPE_CHECKING:
     from millstream.providers import OpenAIResponses as OpenAIResponses
     from millstream.providers import Provider as Provider
     from millstream.providers import TextResult as TextResult
+    from millstream.providers import Vertex as Vertex
+    from millstream.providers import VertexAnthropic as VertexAnthropic
     from millstream.providers import provider as provider
     from millstream.providers import provider_names as provider_names
     from millstream.providers import user_inputs as user_inputs
@@ -116,80 +133,54 @@ if TYPE_CHECKING:
     from millstream.tools import tool_specs as tool_specs
     from millstream.tools import truncate as truncate
 
-__version__ = "0.1.0"
-
-# Who only decodes pays for nothing of this.
-_MESSAGES = [
-    *["FilePart", "ImagePart", "Message", "Part", "ProviderPart", "ReasoningPart", "RefusalPart", "Request"],
-    *["ResponseFormat", "TextPart", "ToolCallPart", "ToolResultPart", "ToolSpec", "as_messages"],
-]
-_HISTORY = ["MessageBuilder", "assistant_message", "tool_message"]
-_REQUESTS = ["request_body", "request_names"]
-_PROVIDERS = [
-    *["Anthropic", "AzureOpenAI", "BaseProvider", "Bedrock", "Cohere", "Conversation", "Gemini", "HTTPProvider"],
-    *["ObjectResult", "Ollama", "OpenAIChat", "OpenAICompatible", "OpenAIResponses", "Provider", "TextResult"],
-    *["provider", "provider_names", "user_inputs"],
-]
-_STREAMS = [
-    *["BufferPool", "RetryBudget", "RetryPolicy", "StreamHealth", "StreamMonitor", "StreamProcessor"],
-    *["TextAccumulator", "TextProgress"],
-    *["BufferedStream", "CallerRuns", "Conflate", "DropAfter", "KEEP_ALIVE", "fan_out", "merge"],
-    *["END", "RESTART", "Runnable", "TextStream", "Timeouts", "filters", "pipeline", "sink", "stage"],
-]
-_TOOLS = [
-    *["Agent", "Deny", "Run", "RunState", "Step", "Tool", "ToolContext", "ToolRunner", "ToolTracker", "all_of"],
-    *["any_of", "custom", "max_steps", "max_tokens", "run_steps", "text_length", "tool", "tool_seen", "tool_specs"],
-    "truncate",
-]
-_LAZY = {
-    "Stream": "millstream.streams",
-    "stream": "millstream.streams",
-    "ObjectStream": "millstream.objects",
-    "json_schema": "millstream.objects",
-    **dict.fromkeys(_STREAMS, "millstream.streams"),
-    **dict.fromkeys(_MESSAGES, "millstream.messages"),
-    **dict.fromkeys(_PROVIDERS, "millstream.providers"),
-    **dict.fromkeys(_HISTORY, "millstream.protocols.history"),
-    **dict.fromkeys(_TOOLS, "millstream.tools"),
-    **dict.fromkeys(_REQUESTS, "millstream.protocols.requests"),
+# Where each name lives. What is in `_ROOMS` can be reached without an import of its own: `millstream.relay.Hub`.
+_HOMES = {
+    "events": (
+        "Citation Citations Data Error Event EventBase EventType File Finish FinishReason Handoff Logprob "
+        "ObjectDelta ProviderToolCall ProviderToolResult Raw ReasoningDelta Safety Start StepFinish StepStart "
+        "TextDelta ToolCall ToolCallDelta ToolResult Usage Validity decode_event encode_event"
+    ),
+    "limits": "Limits",
+    "messages": (
+        "FilePart ImagePart Message Part ProviderPart ReasoningPart RefusalPart Request ResponseFormat TextPart "
+        "ToolCallPart ToolResultPart ToolSpec as_messages"
+    ),
+    "objects": "ObjectStream json_schema",
+    "protocols": "Decoder Encoder decoder decoder_names encoder encoder_names iter_events",
+    "protocols.history": "MessageBuilder assistant_message tool_message",
+    "protocols.requests": "request_body request_names",
+    "providers": (
+        "Anthropic AzureOpenAI BaseProvider Bedrock Cohere Conversation Gemini HTTPProvider ObjectResult Ollama "
+        "OpenAIChat OpenAICompatible OpenAIResponses Provider TextResult Vertex VertexAnthropic provider "
+        "provider_names user_inputs"
+    ),
+    "streams": (
+        "BufferPool BufferedStream CallerRuns Conflate DropAfter END KEEP_ALIVE RESTART RetryBudget RetryPolicy "
+        "Runnable Stream StreamHealth StreamMonitor StreamProcessor TextAccumulator TextProgress TextStream "
+        "Timeouts fan_out filters merge pipeline sink stage stream"
+    ),
+    "tools": (
+        "Agent Deny Run RunState Step Tool ToolContext ToolRunner ToolTracker all_of any_of custom max_steps "
+        "max_tokens run_steps text_length tool tool_seen tool_specs truncate"
+    ),
 }
-
-_ROOMS = ["compat", "http", "messages", "objects", "providers", "relay", "server", "streams", "testing", "tools"]
-
-__all__ = [
-    "MISSING",
-    "Decoder",
-    "Delta",
-    "Encoder",
-    "JSONParser",
-    "Limits",
-    "NDJSONParser",
-    "ObjectStream",
-    "SSEMessage",
-    "SSEParser",
-    "Stream",
-    "decoder",
-    "decoder_names",
-    "encoder",
-    "encoder_names",
-    "iter_events",
-    "json_schema",
-    "parse_partial_json",
-    "stream",
-    *_HISTORY,
-    *_MESSAGES,
-    *_PROVIDERS,
-    *_REQUESTS,
-    *_STREAMS,
-    *_TOOLS,
-    *_errors,
-    *_events,
+_LAZY = {name: f"millstream.{home}" for home, names in _HOMES.items() for name in names.split()}
+_ROOMS = [
+    *["compat", "events", "http", "limits", "messages", "objects", "protocols", "providers", "relay", "server"],
+    *["streams", "testing", "tools"],
 ]
+_CORE = ["MISSING", "Delta", "JSONParser", "NDJSONParser", "SSEMessage", "SSEParser", "parse_partial_json"]
+_PUBLIC = sorted([*_CORE, *errors.__all__, *_LAZY])
+
+if not TYPE_CHECKING:  # checkers cannot read a computed list; they take the imports above
+    __all__ = _PUBLIC
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value  # from now on without this function
+        return value
     if name in _ROOMS:
         return import_module(f"millstream.{name}")
     # With `name` and `obj`, the traceback asks whether another name was meant.
@@ -197,4 +188,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_ROOMS})
+    return sorted({*_PUBLIC, *_ROOMS})

@@ -81,6 +81,7 @@ class Terminal:
             [*COMMAND, *map(str, args)], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
         )
         os.close(slave)
+        self._raw = b""
         self.shown = ""
 
     def __enter__(self):
@@ -96,9 +97,10 @@ class Terminal:
         with suppress(OSError):  # it has ended
             os.write(self._master, text.encode())
 
-    def read_until(self, word, count=1):
-        """Read until it was shown so many times."""
-        while self.shown.count(word) < count:
+    def read_until(self, word, count=1, after=""):
+        """Read until it was shown so many times, behind what was shown already."""
+        start = self.shown.index(after)
+        while self.shown.count(word, start) < count:
             assert self._read(), f"ended before {word!r} was shown: {self.shown}"
 
     def read_all(self):
@@ -112,5 +114,6 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # EIO: how Linux reports the end of a terminal
             return False
-        self.shown += data.decode(errors="replace").replace("\r\n", "\n")
+        self._raw += data
+        self.shown = self._raw.decode(errors="replace").replace("\r\n", "\n")  # whole: a read may end between the two
         return bool(data)

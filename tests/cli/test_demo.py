@@ -2,19 +2,24 @@ import errno
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from collections import Counter
+from itertools import pairwise
 
+import orjson
 import pytest
 
 import millstream as ms
-from millstream.cli import demo, main
+from millstream.cli import main
+from millstream.cli.demo import _server, served
 from millstream.server.responses import EventStreamResponse
 
 pty = pytest.importorskip("pty")
 
 COMMAND = [sys.executable, "-m", "millstream.cli"]
-SUMMARY = re.compile(r"^3 streams, \d+ events, \d+ characters, all finished: ok$", re.M)
+SUMMARY = re.compile(r"^5 acts, \d+ events, \d+ characters, all finished: ok$", re.M)
 SECONDS = 30
 
 
@@ -30,23 +35,93 @@ def call(*args, **extra):
     )
 
 
-def test_demo_in_a_pipe():
-    done = call("demo", "--speed", "max")
-    assert (done.returncode, done.stderr) == (0, "")
-    out = done.stdout
-    assert SUMMARY.search(out)
-    assert "tiny model" in out
-    assert re.findall(r"^== (\d/3 \S+)", out, re.M) == [
-        "1/3 openai-chat",
-        "2/3 anthropic-messages",
-        "3/3 anthropic-messages,",
+def acts(shown):
+    """The lines of each act, by its name."""
+    parts = re.split(r"^== (\d/5) ([\w ]+):.*\n", shown, flags=re.M)[1:]
+    assert parts[::3] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
+    return {name: text.splitlines() for name, text in zip(parts[1::3], parts[2::3], strict=True)}
+
+
+@pytest.fixture(scope="module")
+def in_a_pipe():
+    return call("demo", "--speed", "max")
+
+
+def test_demo_in_a_pipe(in_a_pipe):
+    assert (in_a_pipe.returncode, in_a_pipe.stderr) == (0, "")
+    assert SUMMARY.search(in_a_pipe.stdout)
+    assert "tiny model" in in_a_pipe.stdout
+    assert "\x1b" not in in_a_pipe.stdout
+    assert in_a_pipe.stdout.count("first token: ") == 5
+    assert [*acts(in_a_pipe.stdout)] == ["text", "object", "tools", "health", "served on"]
+
+
+def test_the_first_act_shows_text(in_a_pipe):
+    shown = acts(in_a_pipe.stdout)["text"]
+    assert "  | Write one long sentence about a river in China (use Chinese) <|im_end|>" in shown
+    assert "  events: start 1, text_delta 120, usage 1, finish 1" in shown
+    assert "  finish: length (length)   usage: 39 in, 120 out" in shown
+
+
+def test_the_second_act_shows_an_object_that_grows_and_is_validated(in_a_pipe):
+    shown = acts(in_a_pipe.stdout)["object"]
+    states = [orjson.loads(line.removeprefix("  = ")) for line in shown if line.startswith("  = ")]
+    assert states[0] == {}
+    assert {"city": "New"} in states
+    whole = {"city": "New York", "population": 1000000000000000, "tags": ["New York", "New York", "New York"]}
+    assert states[-1] == whole
+    assert all(len(str(after)) > len(str(before)) for before, after in pairwise(states))
+    assert (
+        "  * validated: City(city='New York', population=1000000000000000, tags=['New York', 'New York', 'New York'])"
+        in shown
+    )
+    assert "  events: start 1, text_delta 63, object_delta 21, finish 1" in shown
+
+
+def test_the_third_act_runs_tools_in_several_steps(in_a_pipe):
+    shown = acts(in_a_pipe.stdout)["tools"]
+    told = [line for line in shown if line.startswith("  > ")]
+    assert told[:6] == [
+        "  > step 1",
+        '  > get_weather({ "city": "Paris", "unit": "f"})',
+        '  > get_weather gave "64 f"',
+        "  > step 2",
+        '  > get_weather({"city": "Lyon", "unit": "f"})',
+        '  > get_weather({"city": "Nice", "unit": "f"})',
     ]
-    assert "events: start 1, text_delta 120, usage 1, finish 1" in out
-    assert out.count("events: start 1, text_delta 60, usage 1, finish 1") == 2
-    assert out.count("first token: ") == 3
-    assert "usage: 39 in, 120 out" in out
-    assert out.count("finish: length (max_tokens)   usage: 5 in, 60 out") == 2
-    assert "\x1b" not in out
+    assert sorted(told[6:8]) == ['  > get_weather gave "70 f"', '  > get_weather gave "81 f"']
+    assert told[8:] == ["  > step 3"]
+    assert any(re.fullmatch(r"  \* 3 steps, 3 calls, \d+\.\d s", line) for line in shown)
+    assert any("Nice is the warmest" in line for line in shown)
+
+
+@pytest.fixture(scope="module")
+def at_a_pace():
+    return call("demo", "--speed", "6").stdout
+
+
+def test_the_third_act_shows_what_still_runs(at_a_pace):
+    shown = acts(at_a_pace)["tools"]
+    assert shown.index('  > get_weather gave "81 f"') + 1 == shown.index("  * still running: get_weather")
+
+
+def test_the_fourth_act_tells_the_health_of_a_stream_that_stalls(at_a_pace):
+    shown = acts(at_a_pace)["health"]
+    told = [line.removeprefix("  * ") for line in shown if line.startswith("  * ")]
+    assert any(re.match(r"stalled: no event for 0\.\d s \(31 events so far\)", line) for line in told)
+    assert re.fullmatch(
+        r"[\d.]+ events/s, [\d.]+ KB/s, 0\.0% errors; first event after \d+ ms, 99 % of the gaps below [\d.]+ s",
+        told[-1],
+    )
+    assert any("stalls: 1 " in line for line in shown)
+
+
+def test_the_fifth_act_gives_what_a_backend_serves_on(in_a_pipe):
+    shown = acts(in_a_pipe.stdout)
+    assert "  events: start 1, text_delta 60, usage 1, finish 1" in shown["served on"]
+    assert "  finish: length (max_tokens)   usage: 5 in, 60 out" in shown["served on"]
+    words = [[line for line in shown[name] if line.startswith("  | ")] for name in ("health", "served on")]
+    assert words[0] == words[1]
 
 
 def test_demo_does_not_use_the_proxy_of_the_environment():
@@ -60,7 +135,7 @@ def test_recordings_can_be_chosen():
     done = call("demo", "--speed", "max", "--recording", "chat-tool-call", "--recording", "messages-thinking")
     assert done.returncode == 0
     assert 'get_weather({ "city": "Paris", "unit": "f"})' in done.stdout
-    assert done.stdout.count("reasoning_delta ") == 2
+    assert done.stdout.count("reasoning_delta ") == 2  # in acts 4 and 5
     assert SUMMARY.search(done.stdout)
 
 
@@ -82,9 +157,11 @@ def test_demo_on_a_terminal():
     assert process.returncode == 0
     assert SUMMARY.search(text)
     drawn = re.sub(r"\x1b\[[\d;]*m", "", text)
-    assert "╭─ 1/3 openai-chat" in drawn
-    assert drawn.count("╭─ 2/3 anthropic-messages") > 3  # drawn again and again
-    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 3  # the cursor comes back
+    assert "╭─ 1/5 text: " in drawn
+    assert drawn.count("╭─ 4/5 health: ") > 3  # drawn again and again
+    assert '│   "population": 1000000000000000,' in drawn
+    assert "  3 steps, 3 calls, " in drawn
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 5  # the cursor comes back
 
 
 def test_ctrl_c_is_quiet():
@@ -92,7 +169,7 @@ def test_ctrl_c_is_quiet():
         [*COMMAND, "demo", "--speed", "0.01"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
     ) as process:
         for line in process.stdout:
-            if line.startswith(b"== 1/3"):
+            if line.startswith(b"== 1/5"):
                 break
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=SECONDS)
@@ -156,7 +233,7 @@ def test_no_port(monkeypatch, capsys):
     def refuse():
         raise OSError(errno.EADDRNOTAVAIL, "no address")
 
-    monkeypatch.setattr(demo, "_listen", refuse)
+    monkeypatch.setattr(socket, "create_server", lambda address: refuse())
     assert main(["demo"]) == 1
     assert "cannot open a local port" in capsys.readouterr().err
 
@@ -167,7 +244,7 @@ def test_a_server_that_stops(monkeypatch, capsys, failure):
         if failure is not None:
             raise failure
 
-    monkeypatch.setattr(demo._Server, "serve", serve)
+    monkeypatch.setattr(_server._Server, "serve", serve)
     assert main(["demo", "--speed", "max"]) == 1
     assert f"the local server stopped: {failure!r}" in capsys.readouterr().err
 
@@ -177,47 +254,57 @@ async def _error(scope, receive, send, status=529):
     await send({"type": "http.response.body", "body": b'{"error": {"message": "bu\\u001bsy"}}'})
 
 
-def _routes_with(monkeypatch, path, app):
-    routes = demo._Routes.__call__
+def _routes_with(monkeypatch, path, app, nth=1):
+    routes = _server.Routes.__call__
+    asked = Counter()
 
     async def call(self, scope, receive, send):
-        await (app(scope, receive, send) if scope["path"] == path else routes(self, scope, receive, send))
+        asked[scope["path"]] += 1
+        is_it = (scope["path"], asked[scope["path"]]) == (path, nth)
+        await (app(scope, receive, send) if is_it else routes(self, scope, receive, send))
 
-    monkeypatch.setattr(demo._Routes, "__call__", call)
+    monkeypatch.setattr(_server.Routes, "__call__", call)
 
 
 @pytest.mark.parametrize(
-    ("path", "act"), [("/v1/chat/completions", "1/3"), ("/v1/messages", "2/3"), ("/v1/events", "3/3")]
+    ("path", "nth", "act"),
+    [
+        ("/v1/chat/completions", 1, "1/5 text"),
+        ("/v1/chat/completions", 2, "2/5 object"),
+        ("/v1/chat/completions", 4, "3/5 tools"),
+        ("/v1/messages", 1, "4/5 health"),
+        (served.PATH, 1, "5/5 served on"),
+    ],
 )
-def test_an_act_that_fails_is_named(monkeypatch, capsys, path, act):
-    _routes_with(monkeypatch, path, _error)
+def test_an_act_that_fails_is_named(monkeypatch, capsys, path, nth, act):
+    _routes_with(monkeypatch, path, _error, nth)
     assert main(["demo", "--speed", "max"]) == 1
     complaint = capsys.readouterr().err
-    assert re.match(rf"millstream demo: act {act} .*: Overloaded: ", complaint)
+    assert re.match(rf"millstream demo: act {act}.*: Overloaded: ", complaint)
     assert "\x1b" not in complaint
 
 
 def _events(*texts, finish=True):
     async def body():
-        encoder = ms.encoder(demo.NDJSON)
+        encoder = ms.encoder(served.PROTOCOL)
         for text in texts:
             yield encoder.encode(ms.TextDelta(text))
         if finish:
             yield encoder.encode(ms.Finish(ms.FinishReason.STOP))
 
     async def app(scope, receive, send):
-        await EventStreamResponse(ms.stream(body(), protocol=demo.NDJSON), demo.NDJSON)(scope, receive, send)
+        await EventStreamResponse(ms.stream(body(), protocol=served.PROTOCOL), served.PROTOCOL)(scope, receive, send)
 
     return app
 
 
-def test_other_text_in_act_3_is_a_failure(monkeypatch, capsys):
-    _routes_with(monkeypatch, "/v1/events", _events("other"))
+def test_other_text_in_the_last_act_is_a_failure(monkeypatch, capsys):
+    _routes_with(monkeypatch, served.PATH, _events("other"))
     assert main(["demo", "--speed", "max"]) == 1
-    assert "act 3 did not give the same text as act 2" in capsys.readouterr().err
+    assert "act 5 did not give the same text as the one before" in capsys.readouterr().err
 
 
 def test_a_stream_without_its_end_is_a_failure(monkeypatch, capsys):
-    _routes_with(monkeypatch, "/v1/events", _events("cut", finish=False))
+    _routes_with(monkeypatch, served.PATH, _events("cut", finish=False))
     assert main(["demo", "--speed", "max"]) == 1
     assert "the stream did not finish properly" in capsys.readouterr().err

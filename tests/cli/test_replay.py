@@ -23,13 +23,23 @@ def test_a_recording_can_be_made_the_default():
         assert call("tail", url + "/v1/messages", "-d", "{}", "-p", "anthropic").returncode == 0
 
 
+def test_the_steps_of_a_run_are_served_one_after_the_other():
+    steps = ["--recording", "chat-tool-call", "--recording", "chat-text"]
+    with replaying(*steps) as url:
+        shown = [call("tail", url + CHAT, "-d", "{}", "-p", "openai").stdout for _ in range(3)]
+    assert ["> get_weather(" in one for one in shown] == [True, False, True]
+    with started("replay", "--port", "0", *steps) as process:
+        lines = [process.stdout.readline().decode() for _ in range(4)]
+    assert lines[3] == "  in turn, again and again: chat-tool-call, chat-text\n"
+
+
 def test_it_says_what_it_serves():
     with started("replay", "--port", "0") as process:
         lines = [process.stdout.readline().decode() for _ in range(4)]
         process.send_signal(signal.SIGINT)
         rest, complaints = process.communicate(timeout=30)
-    assert lines[0].startswith("serving 5 recordings on http://127.0.0.1:")
-    assert lines[1].endswith(f"{CHAT}: chat-text, chat-text-usage, chat-tool-call\n")
+    assert lines[0].startswith("serving 6 recordings on http://127.0.0.1:")
+    assert lines[1].endswith(f"{CHAT}: chat-text, chat-text-usage, chat-tool-call, chat-json-schema\n")
     assert lines[2].endswith("/v1/messages: messages-text, messages-thinking\n")
     assert "x-millstream-recording" in lines[3]
     assert (process.returncode, rest, complaints) == (130, b"", b"")

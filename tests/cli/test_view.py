@@ -54,6 +54,39 @@ def test_plain_lines_are_written_when_they_are_complete():
     assert lines[3:6] == ["  | two", '  > f({"a": ""})', "  | end"]
 
 
+def test_what_grows_is_one_line_for_each_state():
+    out = io.StringIO()
+    view = PlainView(out)
+    view.begin("act", Progress())
+    view.event(ms.TextDelta("half"))
+    view.state({"a": HOSTILE})
+    view.status(HOSTILE)
+    lines = out.getvalue().splitlines()
+    assert lines[2:4] == [
+        "  | half",
+        r'  = {"a":"\u001b]0;owned\u0007[bold]b[/bold]31m\u007f\r\n\tend\u0000"}'.replace(r"\u007f", ""),
+    ]
+    assert lines[4] == "  * " + " ".join(HARMLESS.split())
+
+
+def test_what_grows_is_drawn_in_its_place():
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, height=20, color_system=None)
+    view = RichView(console, clock=lambda: 0.0)
+    view.begin("act", Progress(clock=lambda: 0.0))
+    view.state({"a": 1})
+    view.status("slow")
+    view.state({"a": 12, "b": HOSTILE})
+    view.status("[bold]done[/bold]\x1b")
+    view.end()
+    shown = console.file.getvalue()
+    assert "slow" in shown
+    last = shown[shown.rindex("act") :]
+    assert '"a": 12,' in last
+    assert '"a": 1\n' not in last
+    assert "  [bold]done[/bold]\n" in last
+    assert "\x1b]0" not in shown
+
+
 def test_plain_text_of_a_model_cannot_command_the_terminal():
     out = io.StringIO()
     play(PlainView(out), ms.ReasoningDelta(HOSTILE), ms.Finish(ms.FinishReason.OTHER, "\x1bx\ny"))

@@ -14,7 +14,7 @@ import pytest
 from openai.lib._pydantic import to_strict_json_schema
 
 import millstream as ms
-from millstream.objects._schema import strict_schema
+from millstream.messages._strict import strict_schema
 from objects.kinds import Class, Dict, Model, Struct
 
 

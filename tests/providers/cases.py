@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """provider name, options, path on the server, header with the key, capture."""
+    """provider name, base URL, path on the server, header with the key, capture, model, options of the provider."""
 
     name: str
     base: str
@@ -14,6 +16,7 @@ class Case(NamedTuple):
     header: str
     file: str
     model: str = "m"
+    options: Mapping[str, str] = MappingProxyType({})
 
     @property
     def id(self) -> str:
@@ -88,6 +91,37 @@ CASES = [
         "anthropic.claude-v1:0",
     ),
     Case(
+        "bedrock",
+        "",
+        "/model/us.anthropic.claude-v1:0/invoke-with-response-stream",
+        "authorization",
+        "amazon-bedrock/anthropic-tool-variations-dc8703.eventstream",
+        "us.anthropic.claude-v1:0",
+        {"invoke": "anthropic-messages"},
+    ),
+    Case(
+        "vertex",
+        "",
+        "/v1/projects/p/locations/eu/publishers/google/models/gemini-3-flash:streamGenerateContent",
+        "authorization",
+        "google-vertex/chat-with-extended-thinking-vertexai-gemini-3-flash-preview-stre-a5ec7e.sse",
+        "gemini-3-flash",
+    ),
+    Case(
+        "vertex",
+        "",
+        "/v1/projects/p/locations/eu/publishers/google/models/m:streamGenerateContent",
+        "authorization",
+        "google-vertex/streaming-success-function-call-short-0d2b7a.sse",
+    ),
+    Case(
+        "vertex-anthropic",
+        "",
+        "/v1/projects/p/locations/eu/publishers/anthropic/models/m:streamRawPredict",
+        "authorization",
+        "anthropic/call-with-tools-anthropic-claude-sonnet-4-0-async-stream-476ed2.sse",
+    ),
+    Case(
         "azure",
         "",
         "/openai/v1/chat/completions",
@@ -101,6 +135,8 @@ CASES = [
     _bearer("llamacpp", "/v1", "local/completion-stream-proxy-be8e28.sse"),
     _bearer("lmstudio", "/v1", "local/completion-stream-proxy-be8e28.sse"),
     _bearer("mistral", "/v1", "mistral/chat-mistral-hybrid-reasoning-streams-thinking-separately-from-c-75fb6a.sse"),
+    _bearer("mistral", "/v1", "mistral/mistral-tool-call-bfa7b0.sse"),
+    _bearer("mistral", "/v1", "mistral/mistral-incremental-tool-call-4b037b.sse"),
     _bearer("ollama-chat", "/v1", "ollama/chat-function-calling-ollama-cloud-gpt-oss-120b-can-use-tools-wi-c7ca47.sse"),
     _bearer("openrouter", "/api/v1", "openrouter/openrouter-streaming-reasoning-e2330a.sse"),
     _bearer("perplexity", "", "perplexity/perplexity-text-7f3bc9.sse"),

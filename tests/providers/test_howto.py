@@ -52,6 +52,8 @@ def test_the_page_names_every_provider_and_its_variables() -> None:
         ms.Cohere,
         ms.AzureOpenAI,
         ms.Bedrock,
+        ms.Vertex,
+        ms.VertexAnthropic,
     ):
         for variable in cls.key_names:
             assert f"`{variable}`" in PAGE

@@ -15,7 +15,12 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in ms.provider_names() if name not in ("azure", "bedrock", "compatible")]
+    "name",
+    [
+        name
+        for name in ms.provider_names()
+        if name not in ("azure", "bedrock", "compatible", "vertex", "vertex-anthropic")
+    ],
 )
 def test_a_key_of_the_environment_is_found_and_never_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ms.provider(f"{name}:m", api_key=KEY)

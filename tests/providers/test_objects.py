@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import orjson
 import pytest
 
 import millstream as ms
-from providers.live import KEY, Front, Scripted, capture, chunk, head, replay, serving
+from providers.live import KEY, Connection, Front, Scripted, capture, chunk, head, replay, serving
 from providers.test_errors import END, delta, event
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +73,52 @@ async def test_r0090_r0092_partials_grow_while_the_answer_is_sent() -> None:
             assert await objects.final() == Analysis("fine", ["a", "b"], 0.9)
     assert {"summary": "fine"} in seen
     assert seen[-1] == orjson.loads(GOOD_JSON)
+
+
+class Metered(msgspec.Struct):
+    confidence: float
+    summary: str
+
+
+async def test_r0090_a_typed_partial_shows_what_is_there_while_the_rest_is_not_even_sent() -> None:
+    seen = threading.Event()
+
+    def gated(connection: Connection) -> None:
+        first, *rest = pieces('{"confidence":0.75,"summary":"it goes on"}', 31)
+        connection.send(head() + chunk(event(first)))
+        if seen.wait(5):
+            connection.send(b"".join(chunk(event(one)) for one in rest) + b"0\r\n\r\n")
+
+    with Scripted(gated) as server:
+        model = ms.provider("openai:m", base_url=server.url, api_key=KEY, retry=None)
+        async with model.stream_object("x", Metered) as objects:
+            shown = []
+            async for partial in objects.partials(typed=True):
+                shown.append(partial)
+                assert isinstance(partial, Metered)
+                assert objects.current["confidence"] == 0.75
+                seen.set()
+    assert (shown[0].confidence, shown[0].summary) == (0.75, "i")
+    assert shown[-1] == Metered(0.75, "it goes on")
+
+
+@dataclass
+class Result:
+    """The example of the seed: a string, a list of strings, a float, a map of strings."""
+
+    summary: str
+    key_points: list[str]
+    confidence: float
+    metadata: dict[str, str]
+
+
+async def test_r0094_the_types_of_the_seed_are_read() -> None:
+    text = '{"summary":"fine","key_points":["a","b"],"confidence":0.9,"metadata":{"model":"m","lang":"en"}}'
+    result, body = await ask(Result, text, "llamacpp")
+    assert result.object == Result("fine", ["a", "b"], 0.9, {"model": "m", "lang": "en"})
+    schema = body["response_format"]["json_schema"]["schema"]
+    shown = next(iter(schema.get("$defs", {"": schema}).values()))["properties"]
+    assert shown["metadata"]["additionalProperties"] == {"type": "string"}
 
 
 async def test_r0096_an_error_inside_the_object_keeps_what_had_come() -> None:
@@ -172,7 +220,22 @@ async def test_recorded_objects_of_each_wire_are_read(
     assert result.usage is not None
 
 
-async def test_r0089_the_text_of_a_closed_part_is_its_value() -> None:
+async def test_r0089_each_closed_part_is_read_from_its_own_bytes() -> None:
+    text = ' {"a" : {"b": [1, "\\u00e9\\n", {"c": -2.50}]},\n "d": "x"} '
+    parser = ms.JSONParser()
+    closed = [one for cut in text.encode() for one in parser.feed(bytes([cut])) if one.op == "end"]
+    closed += [one for one in parser.close() if one.op == "end"]
+    value = orjson.loads(text)
+    assert [one.path for one in closed] == [("a", "b", 1), ("a", "b", 2), ("a", "b"), ("a",), ("d",), ()]
+    for one in closed:
+        expected = value
+        for step in one.path:
+            expected = expected[step]
+        start, end = one.value
+        assert orjson.loads(text.encode()[start:end]) == expected
+
+
+async def test_r0089_the_text_of_the_whole_is_its_value() -> None:
     with Scripted(answer(GOOD_JSON)) as server:
         model = ms.provider("openai:m", base_url=server.url, api_key=KEY)
         async with model.stream_object("x", Analysis) as objects:
@@ -194,6 +257,20 @@ async def test_r0091_a_partial_that_does_not_fit_is_left_out_and_the_reason_kept
                 await objects.final()
 
 
+async def test_r0091_text_that_is_cut_anywhere_never_raises_and_the_partial_before_it_stays() -> None:
+    text = '{"summary":"\\u00e9\\ud83d\\ude00\\n!","keyPoints":["\\\\"],"confidence":-1.5e-3}'
+    body = head() + b"".join(chunk(event(one)) for one in [*map(delta, text), END, b"[DONE]"]) + b"0\r\n\r\n"
+    with Scripted(body) as server:
+        model = ms.provider("openai:m", base_url=server.url, api_key=KEY)
+        async with model.stream_object("x", Analysis) as objects:
+            shown = [partial async for partial in objects.partials(typed=True)]
+            assert objects.last_error is None
+            assert await objects.final() == Analysis("é😀\n!", ["\\"], -0.0015)
+    summaries = [one.summary for one in shown if one.summary is not msgspec.UNSET]
+    assert all(later.startswith(before) for before, later in pairwise(summaries))
+    assert {"é", "é😀", "é😀\n", "é😀\n!"} <= set(summaries)
+
+
 async def test_r0098_r0099_r0100_changes_name_the_keys_that_changed_and_merge_in_order() -> None:
     with Scripted(answer('{"a":1,"list":[2],"a":3}')) as server:
         model = ms.provider("llamacpp", base_url=server.url)
@@ -206,8 +283,26 @@ async def test_r0098_r0099_r0100_changes_name_the_keys_that_changed_and_merge_in
     assert merged["a"] == 3
 
 
+async def test_r0100_what_is_no_map_has_no_fields_and_is_refused_at_the_end() -> None:
+    with Scripted(answer('[{"a":1}]')) as server:
+        model = ms.provider("llamacpp", base_url=server.url)
+        async with model.stream_object("x", dict) as objects:
+            assert [name async for name, _ in objects.fields()] == []
+            assert objects.current == [{"a": 1}]
+            with pytest.raises(ms.ObjectInvalid):
+                await objects.final()
+
+
 async def test_r0101_r0102_r0103_each_field_comes_when_it_is_complete_as_its_type() -> None:
-    with Scripted(answer('{"records_processed":12.5,"note":"x","wrong":"3"}')) as server:
+    seen = threading.Event()
+
+    def gated(connection: Connection) -> None:
+        connection.send(head() + chunk(event(delta('{"records_processed":12.5,'))))
+        if seen.wait(5):
+            rest = (delta('"note":"x","wrong":"3"}'), END, b"[DONE]")
+            connection.send(b"".join(chunk(event(one)) for one in rest) + b"0\r\n\r\n")
+
+    with Scripted(gated) as server:
         model = ms.provider("llamacpp", base_url=server.url)
         numbers = {}
         async with model.stream_object("x", dict) as objects:
@@ -216,6 +311,7 @@ async def test_r0101_r0102_r0103_each_field_comes_when_it_is_complete_as_its_typ
                     numbers[name] = value
                 if name == "records_processed":
                     assert not objects.complete
+                    seen.set()
             pretty = orjson.dumps(objects.current, option=orjson.OPT_INDENT_2)
     assert numbers == {"records_processed": 12.5}
     assert orjson.loads(pretty) == {"records_processed": 12.5, "note": "x", "wrong": "3"}

@@ -53,7 +53,12 @@ async def test_r0060_tools_reach_the_server_with_their_schemas() -> None:
     body = await body_of(tools=[ADD])
     function = {"name": "add", "description": "Add.", "parameters": ADD.parameters}
     assert body["tools"] == [{"type": "function", "function": function}]
-    assert "tool_choice" not in body
+
+
+async def test_r0105_the_model_chooses_by_default() -> None:
+    """All wires take no `tool_choice` for "auto"; said aloud, it is sent as that."""
+    assert "tool_choice" not in await body_of(tools=[ADD])
+    assert (await body_of(tools=[ADD], tool_choice="auto"))["tool_choice"] == "auto"
 
 
 @pytest.mark.parametrize(

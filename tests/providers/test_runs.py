@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import orjson
 import pytest
 
@@ -50,7 +51,7 @@ async def test_r0009_r0060_tools_are_run_and_their_results_sent_back() -> None:
     assert result.messages[0].origin == "openai-chat"
 
 
-async def test_r0061_r0105_a_forced_choice_counts_for_the_first_step_only() -> None:
+async def test_r0061_a_forced_choice_counts_for_the_first_step_only() -> None:
     for choice, wanted in [("required", "required"), ("add", {"type": "function", "function": {"name": "add"}})]:
         with Scripted(calling("add", '{"a":1,"b":2}'), GOOD) as server:
             await model(server).generate_text("add", tools=[add], tool_choice=choice)
@@ -71,7 +72,8 @@ async def test_r0062_r0116_the_stop_condition_is_not_sent_and_ends_the_run() -> 
 async def test_r0114_the_first_step_gets_system_and_goal() -> None:
     with Scripted(GOOD) as server:
         await model(server).generate_text([ms.Message("system", "s"), ms.Message("user", "goal")], tools=[add])
-        assert [one["role"] for one in bodies(server)[0]["messages"]] == ["system", "user"]
+        said = [(one["role"], one["content"]) for one in bodies(server)[0]["messages"]]
+    assert said == [("system", "s"), ("user", "goal")]
 
 
 async def test_calls_of_described_tools_are_left_to_the_caller() -> None:
@@ -90,6 +92,61 @@ async def test_r0125_a_step_that_fails_keeps_what_there_was() -> None:
         await model(server).generate_text("add", tools=[add])
     assert [one.result for one in caught.value.partial.tool_results] == [3]
     assert caught.value.step == 2  # type: ignore[attr-defined]
+
+
+def refuses(city: str) -> str:
+    """Never works."""
+    raise ValueError(f"no such city: {city}")
+
+
+async def hangs() -> None:
+    """Never ends."""
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("refuses", '{"city":"Atlantis"}', "ValueError: no such city: Atlantis"),
+        ("hangs", "{}", "the tool gave no result within 0.05 s and was stopped"),
+        ("nobody", "{}", "there is no tool 'nobody'; there are: refuses, hangs, add"),
+        ("add", '{"a":1,"b":"two"}', "the arguments do not fit, so the tool was not run: Expected `int`, got `str`"),
+        ("add", '{"a":1}', "missing required field `b`"),
+        ("add", '{"a":1,', "the arguments are no JSON"),
+    ],
+)
+async def test_whatever_goes_wrong_with_a_tool_the_model_is_told(name: str, arguments: str, said: str) -> None:
+    with Scripted(calling(name, arguments), GOOD) as server:
+        result = await model(server).generate_text("go", tools=[refuses, hangs, add], tool_timeout=0.05)
+        told = bodies(server)[1]["messages"][-1]
+    assert result.text == "Hello"
+    [error] = [one.error for one in result.tool_results]
+    assert said in str(error)
+    assert (told["role"], told["tool_call_id"], told["content"]) == ("tool", "c1", f"Error: {error}")
+
+
+async def test_a_call_that_was_cut_off_is_not_run_and_the_answer_is_kept() -> None:
+    ran = []
+
+    def delete(path: str) -> None:
+        """Delete a file."""
+        ran.append(path)
+
+    call = {"index": 0, "id": "c1", "function": {"name": "delete", "arguments": '{"path":"/tmp/a'}}
+    cut = {"choices": [{"index": 0, "delta": {"content": "Deleting", "tool_calls": [call]}, "finish_reason": "length"}]}
+    with Scripted(head() + chunk(event(cut)) + chunk(event(b"[DONE]")) + b"0\r\n\r\n", GOOD) as server:
+        result = await model(server).generate_text("go", tools=[delete])
+    assert (ran, len(result.tool_results)) == ([], 1)
+    assert "cut off" in str(result.tool_results[0].error)
+    assert result.text.startswith("Deleting")
+
+
+async def test_a_model_that_never_stops_calling_is_stopped_and_what_it_did_is_kept() -> None:
+    with Scripted(calling("add", '{"a":1,"b":2}')) as server:
+        with pytest.raises(ms.StepLimit, match=r"stop_when=max_steps\(n\)") as caught:
+            await model(server).generate_text("add", tools=[add])
+        assert len(server.asked) == caught.value.limit == 100
+    assert [one.result for one in caught.value.partial.tool_results] == [3] * 100
 
 
 async def test_a_run_can_be_handed_over_to_another_provider() -> None:

@@ -23,9 +23,12 @@ def front(case: Case, body: bytes) -> Front:
 
 
 def make(case: Case, url: str, **options: object) -> ms.HTTPProvider:
+    options = {"api_key": KEY, **case.options, **options}
     if case.name == "bedrock":
         options.setdefault("region", "eu-west-1")
-    made = ms.provider(f"{case.name}:{case.model}", base_url=url + case.base, api_key=KEY, **options)
+    if case.name.startswith("vertex"):
+        options |= {"project": "p", "location": "eu", "api_key": lambda: KEY}
+    made = ms.provider(f"{case.name}:{case.model}", base_url=url + case.base, **options)
     assert isinstance(made, ms.HTTPProvider)
     return made
 
@@ -39,7 +42,7 @@ async def test_the_answer_of_each_provider_is_what_was_recorded(case: Case, shar
         async with model.stream_text("hi") as stream:
             events = [event async for event in stream]
         result = await model.generate_text("hi")
-    wanted = list(ms.iter_events([body], model.protocol, provider=case.name))
+    wanted = list(ms.iter_events([body], model.frames or model.protocol, provider=case.name))
     assert events == wanted
     assert result.text == truth["text"] == "".join(e.text for e in wanted if isinstance(e, ms.TextDelta))
     calls = [(call.name, call.arguments) for call in result.tool_calls]

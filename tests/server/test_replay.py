@@ -12,7 +12,7 @@ from millstream.server.replay import PACKAGED, RECORDING_HEADER, Recording, Repl
 from server.asgi_harness import Client
 from server.serving import serving
 
-NAMES = ["chat-text", "chat-text-usage", "chat-tool-call", "messages-text", "messages-thinking"]
+NAMES = ["chat-json-schema", "chat-text", "chat-text-usage", "chat-tool-call", "messages-text", "messages-thinking"]
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
 on_both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -103,6 +103,29 @@ async def test_a_slow_client_is_caught_up_with(recordings):
 async def test_the_header_chooses(recordings, anyio_backend):
     client = await Client(CHAT, headers={RECORDING_HEADER: "chat-text"}).run(ReplayApp(recordings, speed=math.inf))
     assert client.body == b"".join(data for _, data in recordings["chat-text"].chunks)
+
+
+@pytest.mark.anyio
+@on_both
+async def test_recordings_of_one_endpoint_answer_in_turn_and_begin_again(recordings, anyio_backend):
+    turns = ["chat-tool-call", "messages-thinking", "chat-text", "chat-text", "chat-json-schema"]
+    app = ReplayApp(recordings, speed=math.inf, turns=turns)
+
+    async def answers(path, **headers):
+        client = await Client(path, headers=headers).run(app)
+        bodies = {b"".join(data for _, data in item.chunks): name for name, item in recordings.items()}
+        return bodies[client.body]
+
+    assert [await answers(CHAT) for _ in range(2)] == ["chat-tool-call", "chat-text"]
+    assert await answers(MESSAGES) == "messages-thinking"
+    assert await answers(CHAT, **{RECORDING_HEADER: "chat-text-usage"}) == "chat-text-usage"  # is nobody's turn
+    assert [await answers(CHAT) for _ in range(3)] == ["chat-text", "chat-json-schema", "chat-tool-call"]
+    assert await answers(MESSAGES) == "messages-thinking"
+
+
+def test_a_turn_that_nobody_has_recorded_is_refused(recordings):
+    with pytest.raises(ms.UsageError, match="no recording 'nothing'; there are: chat-text, "):
+        ReplayApp(recordings, turns=["chat-text", "nothing"])
 
 
 @pytest.mark.anyio

@@ -71,6 +71,10 @@ async def test_r0116_each_condition(condition: Any, n: int, name: str) -> None:
 
 async def test_r0117_tool_seen_stops_after_the_step_in_which_it_gave_a_result() -> None:
     assert await steps(ms.tool_seen("send_email")) == (3, "tool_seen('send_email')")
+    events, stream = await run(Model(*STEPS), "x", [search, send_email], stop_when=ms.tool_seen("send_email"))
+    results = [(one.name, one.result) for one in events if isinstance(one, ms.ToolResult)]
+    assert results[-1] == ("send_email", "x"), "its result is part of the run"
+    assert stream.messages[-1].role == "tool"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import sys
+import typing
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Annotated, Any, Literal
@@ -75,6 +76,44 @@ def test_r0104_a_tool_is_made_of_signature_and_docstring() -> None:
             }
         },
     }
+
+
+def test_a_strict_tool_has_a_strict_schema_and_still_takes_what_the_function_takes() -> None:
+    made = ms.tool(strict=True)(weather)
+    assert made.spec.strict is True
+    assert made.spec.parameters["required"] == ["place", "days", "unit"]
+    assert "default" not in str(made.spec.parameters)
+    place = made.spec.parameters["$defs"]["Place"]
+    assert (place["required"], place["additionalProperties"]) == (["city", "near"], False)
+    assert made.bind(b'{"place":{"city":"Rome","near":[]},"days":2,"unit":"F"}', CONTEXT)() == "Rome 2 F id"
+    assert ms.tool(weather).spec.parameters["required"] == ["place"], "only where it is wished for"
+
+
+def test_what_cannot_be_strict_is_refused_where_the_tool_is_made() -> None:
+    def tag(labels: dict[str, str]) -> None:
+        """Tag it."""
+
+    with pytest.raises(ms.Inexpressible, match=r"cannot say an object with any keys \(#/properties/labels\)"):
+        ms.tool(strict=True)(tag)
+
+
+def test_a_schema_of_the_callers_own_is_strict_already_or_his_own_affair() -> None:
+    own = {"type": "object", "properties": {"a": {"type": "integer", "default": 1}}}
+    assert ms.Tool(lambda a: a, name="f", parameters=own, strict=True).spec.parameters == own
+
+
+Short = typing.NewType("Short", Annotated[str, pydantic.Field(max_length=3)])  # type: ignore[valid-newtype]
+
+
+@pytest.mark.parametrize("hint", [Short, list[Short], Annotated[int, pydantic.Field(lt=9)], Pair])
+def test_pydantic_is_found_behind_names_too(hint: Any) -> None:
+    def take(it: Any) -> Any:
+        """Take it."""
+        return it
+
+    take.__annotations__["it"] = hint
+    with pytest.raises(ArgumentsInvalid, match="it"):
+        ms.tool(take).bind(b'{"it":["too long"]}' if hint == list[Short] else b'{"it":"too long"}', CONTEXT)
 
 
 def test_r0104_tools_are_registered_by_name_and_a_name_is_taken_once() -> None:

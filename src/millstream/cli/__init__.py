@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRAS:
             raise
-        print(f"millstream: {missing} is missing; run: pip install 'millstream[cli]'", file=sys.stderr)
+        extra = "serve" if args.command == "serve" else "cli"
+        print(f"millstream: {missing} is missing; run: pip install 'millstream[{extra}]'", file=sys.stderr)
         return WRONG_USE
     except CommandError as error:
         return complain(args.command, str(error), error.code)

@@ -20,8 +20,9 @@ def make_parser() -> argparse.ArgumentParser:
     _demo(
         commands.add_parser(
             "demo",
-            help="watch recorded streams of two providers arrive; needs no key and no network",
-            description="Serve recorded streams on a local port, read them over HTTP, and serve one on as NDJSON.",
+            help="watch text, an object, tools, health and a backend at work; needs no key and no network",
+            description="Five acts over HTTP on a local port: text, a typed object that grows, a run with tools, the "
+            "health of a stream that falls silent, and a stream served on as NDJSON; 13 s, or less with --speed.",
         )
     )
     _tail(
@@ -45,6 +46,13 @@ def make_parser() -> argparse.ArgumentParser:
             description="Serve recordings over HTTP at the paths, in the chunks and at the pace of the original.",
         )
     )
+    _serve(
+        commands.add_parser(
+            "serve",
+            help="a gateway: models of any provider behind one address",
+            description="Serve models to clients of OpenAI and to useChat, with resume, health, metrics and draining.",
+        )
+    )
     _chat(
         commands.add_parser(
             "chat",
@@ -62,7 +70,7 @@ def _demo(demo: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="play this recording in the acts of its provider; may be repeated",
+        help="play this recording in place of the text of its provider; may be repeated",
     )
 
 
@@ -98,9 +106,54 @@ def _replay(replay: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="what its endpoint serves if the request names none; may be repeated",
+        help="what its endpoint serves if the request names none; several of one endpoint answer one after the other",
     )
     _add_speed(replay)
+
+
+def _serve(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument(
+        "--provider",
+        action="append",
+        required=True,
+        metavar="[NAME=]PROVIDER:MODEL[,base_url=URL][,key_env=VARIABLE]",
+        help="a model, such as openai:gpt-5.1 or fast=compatible:llama,base_url=http://127.0.0.1:8080/v1; may be "
+        "repeated. Clients call it NAME, else MODEL; the first one answers those that name none",
+    )
+    keys = serve.add_argument_group("who may ask (one of these is needed)")
+    keys.add_argument(
+        "--api-key-env",
+        action="append",
+        default=[],
+        metavar="VARIABLE",
+        help="environment variable with keys for clients, apart by spaces: each at least 16 characters, or sha256:HASH",
+    )
+    keys.add_argument("--no-auth", action="store_true", help="everybody on this machine; only with a loopback address")
+    keys.add_argument(
+        "--metrics-key-env", metavar="VARIABLE", help="other keys for /metrics and the figures of /health"
+    )
+    keys.add_argument("--origin", action="append", default=[], metavar="URL", help="of pages that may ask; repeated")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (8000); 0 for any free one")
+    serve.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that share the port (1)")
+    serve.add_argument(
+        "--redis", metavar="URL", help="where streams are kept, so that any worker or machine resumes them"
+    )
+    serve.add_argument(
+        "--resume",
+        choices=("asked", "always", "never"),
+        help="which answers outlive their connection: those with x-millstream-resume: 1 (default), all, none",
+    )
+    serve.add_argument(
+        "--max-streams", type=_count, default=64, metavar="N", help="of one key at once, per worker (64)"
+    )
+    serve.add_argument("--expose-errors", action="store_true", help="tell clients the words of providers' errors")
+    serve.add_argument(
+        "--grace", type=_seconds, default=10.0, metavar="SECONDS", help="that streams have to finish after SIGTERM (10)"
+    )
+    serve.add_argument(
+        "--notice", type=_seconds, default=0.0, metavar="SECONDS", help="that /health says 503 before the port closes"
+    )
 
 
 def _chat(chat: argparse.ArgumentParser) -> None:
@@ -159,6 +212,12 @@ def _seconds(text: str) -> float:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 100_000):
+        raise argparse.ArgumentTypeError(f"a number from 1 to 100000, not {text!r}")
     return int(text)
 
 

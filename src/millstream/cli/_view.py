@@ -80,6 +80,12 @@ class View(Protocol):
     def event(self, event: Event) -> None:
         """Show an event that `progress` has counted already."""
 
+    def state(self, value: Any) -> None:
+        """Show a value that grows, in the place of what it was before."""
+
+    def status(self, text: str) -> None:
+        """Show how it is going, in the place of what was said before."""
+
     def end(self) -> None:
         """End the act, also if it failed."""
 
@@ -114,6 +120,14 @@ class PlainView:
                 self._flush()
                 self.line(f"  > {line}")
 
+    def state(self, value: Any) -> None:
+        self._flush()
+        self.line(f"  = {printable(_json(value), one_line=True)}")
+
+    def status(self, text: str) -> None:
+        self._flush()
+        self.line(f"  * {printable(text, one_line=True)}")
+
     def _flush(self) -> None:
         if line := "".join(self._pending):
             self.line(f"  | {line}")
@@ -146,6 +160,8 @@ class RichView:
         self._title = title
         self._progress = progress
         self._said = Text()
+        self._state = Text()
+        self._status = Text()
         self._ended = False
         self._drawn = self._clock()
         # No refresh thread: it would read `progress` while it changes.
@@ -168,8 +184,20 @@ class RichView:
                 if self._said and not self._said.plain.endswith("\n"):
                     self._said.append("\n")
                 self._said.append(f"> {line}\n", style="bold")
+        self._draw()
+
+    def state(self, value: Any) -> None:
+        text = msgspec.json.format(_json(value), indent=2)
+        self._state = JSONHighlighter()(Text(printable(text)))
+        self._draw()
+
+    def status(self, text: str) -> None:
+        self._status = Text(f"  {printable(text, one_line=True)}", style="bold")
+        self._draw(at_once=True)
+
+    def _draw(self, *, at_once: bool = False) -> None:
         now = self._clock()
-        if now - self._drawn >= REFRESH_S:
+        if at_once or now - self._drawn >= REFRESH_S:
             self._drawn = now
             self._live.refresh()
 
@@ -184,8 +212,10 @@ class RichView:
             said = said[-self._console.width * self._console.height :]
             said = Text("\n").join(said.split("\n", allow_blank=True)[-max(self._console.height - 8, 1) :])
         border = "red" if progress.error else "green" if progress.finish else "cyan"
-        panel = Panel(said, title=Text(self._title), title_align="left", border_style=border)
-        return Group(panel, *(Text(f"  {line}", style="dim") for line in facts(progress)))
+        shown = Group(*filter(None, (said, self._state))) if self._state else said
+        panel = Panel(shown, title=Text(self._title), title_align="left", border_style=border)
+        below = [self._status] if self._status else []
+        return Group(panel, *below, *(Text(f"  {line}", style="dim") for line in facts(progress)))
 
 
 def make_view(out: TextIO | None = None) -> View:

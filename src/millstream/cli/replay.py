@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import warnings
 from argparse import Namespace
 
@@ -10,6 +9,8 @@ import orjson
 import uvicorn
 
 from millstream.cli._failure import CommandError, printable
+from millstream.cli._port import listen
+from millstream.errors import UsageError
 from millstream.server.replay import RECORDING_HEADER, Recording, ReplayApp, load_recordings
 
 __all__ = ["run"]
@@ -20,19 +21,24 @@ def run(args: Namespace) -> int:
 
     Returns: 0, when the server was told to stop otherwise. Raises: CommandError: the folder or the port will not do.
     """
-    recordings = _chosen(_load(args.folder), args.recording)
-    app = ReplayApp(recordings, speed=args.speed)
+    recordings = _load(args.folder)
+    try:
+        app = ReplayApp(recordings, speed=args.speed, turns=args.recording)
+    except UsageError as error:
+        raise CommandError(str(error), 2) from None
     config = uvicorn.Config(
         app, lifespan="off", ws="none", log_config=None, log_level="critical", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
-    with _listen(args.host, args.port) as sock:
+    with listen(args.host, args.port) as sock:
         host, port = sock.getsockname()[:2]
         at = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         print(f"serving {len(recordings)} recordings on {at}; Ctrl-C ends it", flush=True)
         for endpoint in dict.fromkeys(item.info["endpoint"] for item in recordings.values()):
             names = [name for name, item in recordings.items() if item.info["endpoint"] == endpoint]
             print(printable(f"  {at}{endpoint}: {', '.join(names)}"), flush=True)
+        if len(args.recording) > 1:
+            print(printable(f"  in turn, again and again: {', '.join(args.recording)}"), flush=True)
         print(f"choose one by the header {RECORDING_HEADER}; GET {at}/recordings lists them", flush=True)
         # Ctrl-C may come before uvicorn's loop runs; what it then warns of is nothing to tell a user.
         warnings.filterwarnings("ignore", "coroutine 'Server.serve' was never awaited", RuntimeWarning)
@@ -52,22 +58,3 @@ def _load(folder: str | None) -> dict[str, Recording]:
     if not recordings:
         raise CommandError(f"no recordings in {folder}", 2)
     return recordings
-
-
-def _chosen(recordings: dict[str, Recording], names: list[str]) -> dict[str, Recording]:
-    """Leave out what shares an endpoint with a recording that was asked for: the app serves what is left."""
-    for name in names:
-        if name not in recordings:
-            raise CommandError(f"no recording {name!r}; there are: {', '.join(recordings)}", 2)
-    taken = {recordings[name].info["endpoint"] for name in names}
-    return {name: item for name, item in recordings.items() if name in names or item.info["endpoint"] not in taken}
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise CommandError(
-            f"cannot listen on {host} port {port}: {error.strerror}; --port 0 takes any free one"
-        ) from None

@@ -23,7 +23,8 @@ class ToolSpec(Value, frozen=True):
         name: its name.
         description: what it does and when to use it.
         parameters: JSON schema of its arguments, an object.
-        strict: the provider shall hold the model to the schema; None leaves it to the provider.
+        strict: the provider shall hold the model to the schema, which must then be a strict one: it is sent as it is.
+            None leaves it to the provider.
     """
 
     name: str

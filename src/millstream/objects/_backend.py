@@ -5,12 +5,12 @@ What the type is decides, not what happens to be installed. `backend=` overrules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, Protocol, get_args, get_origin
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
+from millstream.messages._annotations import needs_pydantic
 from millstream.objects._msgspec import MsgspecBackend
 from millstream.objects._pydantic import PydanticBackend
-from millstream.objects._shape import is_array, members, record, root_model
 
 __all__ = ["Backend", "BackendName", "Validators", "choose", "named"]
 
@@ -37,38 +37,13 @@ def choose(annotation: Any, name: BackendName | None = None) -> Backend:
     if name not in (None, "msgspec", "pydantic"):
         raise ValueError(f"backend must be 'msgspec' or 'pydantic', not {name!r}")
     if name is None:
-        name = "pydantic" if any(map(_of_pydantic, _parts(annotation, []))) else "msgspec"
+        name = "pydantic" if needs_pydantic(annotation) else "msgspec"
     return PydanticBackend() if name == "pydantic" else MsgspecBackend()
 
 
 def named(annotation: Any) -> str:
     """The name of a type, for messages."""
     return getattr(annotation, "__name__", None) or repr(annotation)
-
-
-def _of_pydantic(part: Any) -> bool:
-    """Its models and dataclasses, its `Field` and the constraints of `annotated_types`, which msgspec would ignore."""
-    cls = part if isinstance(part, type) else type(part)
-    return hasattr(cls, "__pydantic_validator__") or cls.__module__.split(".")[0] in ("pydantic", "annotated_types")
-
-
-def _parts(annotation: Any, seen: list[Any]) -> Iterator[Any]:
-    """All types and all metadata in an annotation. Types may be recursive."""
-    if any(annotation is other for other in seen):
-        return
-    seen.append(annotation)
-    yield annotation
-    if get_origin(annotation) is Annotated:
-        yield from annotation.__metadata__
-    for arg in get_args(annotation):
-        yield from _parts(arg, seen)
-    for member in members(annotation):
-        if member is not annotation:
-            yield from _parts(member, seen)
-        elif isinstance(annotation, type) or get_origin(annotation) is not None:
-            fields = record(annotation) if not is_array(annotation) and root_model(annotation) is None else None
-            for inner in fields.types.values() if fields else ():
-                yield from _parts(inner, seen)
 
 
 class Validators:

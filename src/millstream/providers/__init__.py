@@ -25,6 +25,7 @@ from millstream.providers.gemini import Gemini
 from millstream.providers.ollama import Ollama
 from millstream.providers.openai_chat import OpenAIChat
 from millstream.providers.openai_responses import OpenAIResponses
+from millstream.providers.vertex import Vertex, VertexAnthropic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ __all__ = [
     "RunSettings",
     "Settings",
     "TextResult",
+    "Vertex",
+    "VertexAnthropic",
     "provider",
     "provider_names",
     "user_inputs",
@@ -55,7 +58,10 @@ __all__ = [
 
 GROUP = "millstream.providers"
 
-CLASSES = (Anthropic, AzureOpenAI, Bedrock, Cohere, Gemini, Ollama, OpenAIChat, OpenAIResponses)
+CLASSES = (
+    *(Anthropic, AzureOpenAI, Bedrock, Cohere, Gemini, Ollama, OpenAIChat, OpenAIResponses),
+    *(Vertex, VertexAnthropic),
+)
 
 PROVIDERS: dict[str, Callable[..., Provider]] = {
     **{cls.name: cls for cls in CLASSES},

@@ -62,6 +62,8 @@ class HTTPProvider(BaseProvider):
     """Whether the provider's own address answers nobody without a key."""
     needs_model: bool = True
     """Whether the server has several models."""
+    frames: str = ""
+    """The wire of the answers, if it is another one than `protocol`."""
 
     def __init__(
         self,
@@ -92,9 +94,9 @@ class HTTPProvider(BaseProvider):
         self.retry = retry
         self._client = client
         self._headers = {name.lower(): value for name, value in (headers or {}).items()}
-        at_home = base_url is None or not self.home or _origin(self.base_url) == _origin(self.home)
-        self._key = find_key(api_key, self.key_names, sent_home=at_home)
-        if self._key is None and self.needs_key and at_home and not self._has_own_auth():
+        self._is_home = base_url is None or not self.home or _origin(self.base_url) == _origin(self.home)
+        self._key = find_key(api_key, self.key_names, sent_home=self._is_home)
+        if self._key is None and self.needs_key and self._is_home and not self._has_own_auth():
             raise AuthError(self._no_key(), provider=self.name)
 
     def __repr__(self) -> str:
@@ -102,11 +104,11 @@ class HTTPProvider(BaseProvider):
 
     def open(self, request: Request) -> Stream[Event]:
         """Make the stream of one model call, of several attempts if need be. Raises: as `BaseProvider.open`."""
-        body = dumps(request_body(self.protocol, request))
+        body = dumps(self._body(request))
         url = self._url(request)
 
         def attempt() -> Stream[Event]:
-            wire = decoder(self.protocol, provider=self.name, limits=self.limits)
+            wire = decoder(self.frames or self.protocol, provider=self.name, limits=self.limits)
             shown = {"content-type": "application/json", "accept": ", ".join(wire.media_types), **self._shown(request)}
             call = Call(url, body, {**shown, **self._headers}, self._sign, lambda: wire.ended, self._client)
             key, model = self._key, request.model
@@ -117,13 +119,17 @@ class HTTPProvider(BaseProvider):
             return stream.timeout(self.timeouts) if self.timeouts else stream
 
         first = attempt()
-        return first if self.retry is None else first.retry(attempt, self.retry)
+        return first if self.retry is None else first._retry(attempt, self.retry)
 
     # --- what providers override ---------------------------------------------------------------------------------
 
     def _url(self, request: Request) -> str:
         """Where to send it."""
         return self.base_url + self.path
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """What to send."""
+        return request_body(self.protocol, request)
 
     def _shown(self, request: Request) -> dict[str, str]:
         """Headers that hold no secret."""

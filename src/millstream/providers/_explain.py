@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from millstream.errors import AuthError, ConnectionFailed, InvalidRequest, ProviderError, StreamError
+from millstream.errors import (
+    AuthError,
+    ConnectionFailed,
+    InvalidRequest,
+    ProviderError,
+    StreamError,
+    UnexpectedContentType,
+)
 from millstream.events import Error, Event
 from millstream.providers._keys import Key
 from millstream.streams._pull import Puller
@@ -57,7 +64,7 @@ class Explained(Operator[Event]):
         hint = self._hint(error)
         message = f"{error.message} ({hint})" if hint else error.message
         error.args = (self._key.hide(message) if self._key else message, *error.args[1:])
-        if self._key is not None and isinstance(error, ProviderError):
+        if self._key is not None and isinstance(error, (ProviderError, UnexpectedContentType)):
             self._key.hide_in(error)
 
     def _hint(self, error: StreamError) -> str:

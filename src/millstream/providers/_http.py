@@ -13,11 +13,13 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any
+from urllib.request import getproxies
 
 from anyio import CancelScope, move_on_after
 from anyio.lowlevel import RunVar
 
 from millstream.errors import MissingExtra
+from millstream.streams._pull import close_iterator
 
 __all__ = ["Answer", "Call", "shared_client"]
 
@@ -27,6 +29,7 @@ POOL_SECONDS = 60.0  # for a free connection, when MAX_CONNECTIONS streams run
 
 TAIL_SECONDS = 0.1  # what follows the last event comes with it, or the server keeps the body open for some other reason
 TAIL_BYTES = 16 * 1024
+LEAVE_BYTES = 2 * 1024 * 1024  # a compressed body gives much without any read that could be cancelled
 
 MAX_CONNECTIONS = 1000  # each stream holds one for minutes; the SDKs of OpenAI and Anthropic allow as many
 MAX_IDLE = 100
@@ -60,14 +63,27 @@ def _new_client() -> Any:
         import httpx2
     except ImportError as error:
         raise MissingExtra("providers speak HTTP through httpx2: pip install 'millstream[http]'") from error
+    limits = httpx2.Limits(
+        max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE, keepalive_expiry=IDLE_SECONDS
+    )
     return httpx2.AsyncClient(
-        limits=httpx2.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE, keepalive_expiry=IDLE_SECONDS
-        ),
+        limits=limits,
+        transport=_fast_transport(limits),
         headers={"user-agent": f"millstream/{version('millstream')}"},
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
     )
+
+
+def _fast_transport(limits: Any) -> Any:
+    """Return ours, or None where httpx2's own is needed: for the proxies of the environment, or without httptools."""
+    if getproxies():
+        return None
+    try:
+        from millstream.http import Transport
+    except MissingExtra:
+        return None
+    return Transport(limits=limits)
 
 
 class Call(AbstractAsyncContextManager["Answer"]):
@@ -129,6 +145,12 @@ class Answer:
         self._response = response
         self._ended = ended
 
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """How many bytes of the body have come, as they were sent."""
+        n_bytes: int = self._response.num_bytes_downloaded
+        return n_bytes
+
     def aiter_bytes(self) -> AsyncIterator[bytes]:
         """Iterate over the body."""
         return _Chunks(self._response.aiter_bytes(), self._ended)
@@ -159,11 +181,12 @@ class _Chunks(AsyncIterator[bytes]):
                     await self._read(TAIL_BYTES)
             with CancelScope() as scope:
                 scope.cancel()
-                await self._read(None)
+                await self._read(LEAVE_BYTES)
+            await close_iterator(self._chunks)
 
-    async def _read(self, most: int | None) -> None:
+    async def _read(self, most: int) -> None:
         n_bytes = 0
         async for chunk in self._chunks:
             n_bytes += len(chunk)
-            if most is not None and n_bytes > most:
+            if n_bytes > most:
                 return

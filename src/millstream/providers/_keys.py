@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import TypeAlias
 
-from millstream.errors import AuthError, ProviderError
+from millstream.errors import AuthError, ProviderError, UnexpectedContentType
 
 __all__ = ["Key", "KeyLike", "find_key"]
 
@@ -63,9 +63,10 @@ class Key:
         """Return the text without the key: some servers quote it when they refuse it."""
         return text.replace(self._last, "[key]") if len(self._last) >= SHORTEST else text
 
-    def hide_in(self, error: ProviderError) -> None:
-        """Take the key out of what a provider said."""
-        error.code, error.request_id = self.hide(error.code), self.hide(error.request_id)
+    def hide_in(self, error: ProviderError | UnexpectedContentType) -> None:
+        """Take the key out of what a provider, or whoever answers in its place, said."""
+        if isinstance(error, ProviderError):
+            error.code, error.request_id = self.hide(error.code), self.hide(error.request_id)
         if len(self._last) >= SHORTEST:
             error.body = error.body.replace(self._last.encode(), b"[key]")
 

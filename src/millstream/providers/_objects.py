@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from millstream.errors import Inexpressible, UsageError
 from millstream.messages import Message, Request, ResponseFormat, ToolSpec
+from millstream.messages._strict import strict_schema
 from millstream.objects import json_schema
 from millstream.objects._backend import BackendName
-from millstream.objects._schema import strict_schema
 
 __all__ = ["ObjectMode", "Schemas", "ask_for_object"]
 

@@ -1,7 +1,8 @@
-"""Amazon Bedrock's Converse, signed with SigV4 through botocore, or with an API key of Bedrock.
+"""Amazon Bedrock, signed with SigV4 through botocore, or with an API key of Bedrock.
 
 Only signing and finding the credentials are botocore's work; the request is sent and decoded as everybody's.
-Source: docs.aws.amazon.com "ConverseStream"; botocore 1.44 `auth.SigV4Auth`.
+Source: docs.aws.amazon.com "ConverseStream", "InvokeModelWithResponseStream"; botocore 1.44 `auth.SigV4Auth`;
+anthropic 2.11 `lib/bedrock/_client.py`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from anyio import to_thread
 
 from millstream.errors import AuthError, MissingExtra, UsageError
 from millstream.messages import Request
+from millstream.protocols.requests import request_body
 from millstream.providers._base import HTTPProvider
 
 __all__ = ["Bedrock"]
 
 SIGNED = ("content-type", "host")
+INVOKED = ("anthropic-messages", "openai-chat")
 
 
 class Bedrock(HTTPProvider):
-    """`POST /model/MODEL/converse-stream` of bedrock-runtime in a region.
+    """`POST /model/MODEL/converse-stream` of bedrock-runtime in a region, or `invoke-with-response-stream`.
 
     Without an API key (the argument, or AWS_BEARER_TOKEN_BEDROCK) requests are signed with the credentials that
     botocore finds: environment, profile, container, instance.
@@ -30,8 +33,10 @@ class Bedrock(HTTPProvider):
     Args:
         region: by default AWS_REGION or AWS_DEFAULT_REGION, else the one of the profile.
         session: a `botocore.session.Session` to take credentials from.
+        invoke: the model's own wire, "anthropic-messages" or "openai-chat", to speak that in place of Converse; "" for
+            Converse, which all models understand.
         The rest as for `HTTPProvider`.
-    Raises: UsageError: no region. MissingExtra: no API key, and botocore is not installed.
+    Raises: UsageError: no region, or no such `invoke`. MissingExtra: no API key, and botocore is not installed.
     """
 
     name = "bedrock"
@@ -41,7 +46,15 @@ class Bedrock(HTTPProvider):
     url_names = ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME",)
     needs_key = False
 
-    def __init__(self, model: str = "", *, region: str = "", session: Any = None, **options: Any) -> None:
+    def __init__(
+        self, model: str = "", *, region: str = "", session: Any = None, invoke: str = "", **options: Any
+    ) -> None:
+        if invoke not in ("", *INVOKED):
+            raise UsageError(f"bedrock: invoke must be one of {', '.join(INVOKED)}, not {invoke!r}")
+        if invoke:
+            self.path = "/model/{model}/invoke-with-response-stream"
+            self.protocol, self.frames = invoke, "bedrock-invoke"
+            self.schemas = "none"  # a forced tool is what all versions of these models understand
         self._session = session
         self.region = region or os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
         if not self.region:
@@ -55,6 +68,14 @@ class Bedrock(HTTPProvider):
 
     def _url(self, request: Request) -> str:
         return self.base_url + self.path.format(model=quote(request.model, safe=""))
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        if not self.frames:
+            return super()._body(request)
+        body = request_body(self.protocol, request, stream=False)  # the URL says it, and names the model
+        del body["model"]
+        version = {"anthropic_version": "bedrock-2023-05-31"} if self.protocol == "anthropic-messages" else {}
+        return {**version, **body}
 
     async def _sign(self, request: Any) -> None:
         if self._key is not None:

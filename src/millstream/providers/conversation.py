@@ -104,6 +104,7 @@ class _Turn(Operator[Event]):
         self._conversation = conversation
         self._said = said
         self._collector = collector
+        self._held: list[Event] = []
 
     async def open(self, tasks: Tasks) -> None:
         """Note what the user said, and open the source."""
@@ -115,8 +116,11 @@ class _Turn(Operator[Event]):
         await super().open(tasks)
 
     async def pull(self) -> list[Event]:
-        """Pass a batch on."""
-        batch: list[Event] = await self._source.pull()
+        """Pass a batch on, but `Finish` not before it is asked for: who leaves in the middle has not got the answer."""
+        batch: list[Event] = self._held or await self._source.pull()
+        self._held = []
+        if len(batch) > 1 and isinstance(batch[-1], Finish):
+            batch, self._held = batch[:-1], batch[-1:]
         for event in batch:
             self._collector.add(event)
             if isinstance(event, Finish):

@@ -7,6 +7,8 @@ here: what the bytes mean. Cost: all recordings are read once, at the start.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,26 +76,36 @@ class ReplayApp:
     """The ASGI application.
 
     `POST` (or the index's `method`) to an endpoint of the index (`/v1/chat/completions`, `/v1/messages`) plays a
-    recording of that endpoint, the one named by the header `x-millstream-recording` or a default one. `GET /recordings`
-    lists them all.
+    recording of that endpoint: the one named by the header `x-millstream-recording`, else the next one of `turns`, else
+    a default one. `GET /recordings` lists them all.
 
     Args:
         recordings: a folder, or recordings by name; those of the package by default.
         speed: divides all delays; `math.inf` sends without waiting, in the same chunks.
-    Raises: UsageError: `speed` is not above 0. As `load_recordings`.
+        turns: names of recordings. Those of one endpoint answer its requests one after the other, as the steps of a run
+            need it, and after the last one begin again.
+    Raises: UsageError: `speed` is not above 0, or there is no recording of a name in `turns`. As `load_recordings`.
     """
 
-    def __init__(self, recordings: str | Path | dict[str, Recording] | None = None, *, speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        recordings: str | Path | dict[str, Recording] | None = None,
+        *,
+        speed: float = 1.0,
+        turns: Sequence[str] = (),
+    ) -> None:
         if not speed > 0:
             raise UsageError(f"speed must be above 0, not {speed}")
         self.speed = speed
         self.recordings = recordings if isinstance(recordings, dict) else load_recordings(recordings)
-        self._defaults: dict[str, Recording] = {}
-        for recording in self.recordings.values():
-            self._defaults.setdefault(recording.info["endpoint"], recording)
-        for name in PREFERRED:
-            if name in self.recordings:
-                self._defaults[self.recordings[name].info["endpoint"]] = self.recordings[name]
+        self._turns: dict[str, list[Recording]] = {}  # by endpoint
+        self._n_answers: Counter[str] = Counter()
+        for name in turns:
+            if name not in self.recordings:
+                raise UsageError(f"no recording {name!r}; there are: {', '.join(self.recordings)}")
+            self._turns.setdefault(self.recordings[name].info["endpoint"], []).append(self.recordings[name])
+        for name in sorted(self.recordings, key=lambda name: name not in PREFERRED):
+            self._turns.setdefault(self.recordings[name].info["endpoint"], [self.recordings[name]])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -104,7 +116,7 @@ class ReplayApp:
             raise UsageError(f"ReplayApp serves HTTP only, not {scope['type']}")
         begun = anyio.current_time()
         path, method = scope["path"], scope["method"]
-        methods = {endpoint: recording.info.get("method", "POST") for endpoint, recording in self._defaults.items()}
+        methods = {endpoint: turns[0].info.get("method", "POST") for endpoint, turns in self._turns.items()}
         known = {"/recordings": "GET", **methods}
         if path not in known:
             await _refuse(send, 404, f"no such path: {path}; there are: {', '.join(known)}")
@@ -118,12 +130,17 @@ class ReplayApp:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, begun: float) -> None:
         path = scope["path"]
         wanted = dict(scope["headers"]).get(RECORDING_HEADER.encode(), b"").decode("latin-1")
-        recording = self.recordings.get(wanted) if wanted else self._defaults[path]
+        recording = self.recordings.get(wanted) if wanted else self._next(path)
         if recording is None or recording.info["endpoint"] != path:
             names = [name for name, item in self.recordings.items() if item.info["endpoint"] == path]
             await _refuse(send, 404, f"no recording {wanted!r} for {path}; there are: {', '.join(names)}")
         else:
             await while_connected(receive, lambda: self._play(recording, send, begun))
+
+    def _next(self, path: str) -> Recording:
+        turns = self._turns[path]
+        self._n_answers[path] += 1
+        return turns[(self._n_answers[path] - 1) % len(turns)]
 
     async def _play(self, recording: Recording, send: Send, begun: float) -> None:
         # Deadlines count from the request, so that late wake-ups do not add up.

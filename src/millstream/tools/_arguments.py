@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields, is_dataclass, make_dataclass
+from collections.abc import Callable
 from dataclasses import field as dataclass_field
+from dataclasses import fields, make_dataclass
 from enum import Enum
 from functools import partial
-from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from millstream.errors import MissingExtra
+from millstream.messages._annotations import is_of_pydantic, needs_pydantic
 from millstream.tools._context import ToolContext
 from millstream.tools._docstring import read_docstring
 
@@ -70,7 +71,7 @@ class Arguments:
                 given.append((name, hint, parameter.default))
         self.names = [name for name, _, _ in given]
         self.description, said = read_docstring(_documentation(fn), self.names)
-        use_pydantic = any(_of_pydantic(part) for _, hint, default in given for part in (*_parts(hint, []), default))
+        use_pydantic = any(needs_pydantic(hint) or is_of_pydantic(default) for _, hint, default in given)
         make = _pydantic_reader if use_pydantic else _msgspec_reader
         try:
             self._reader = make([(name, hint, default, said.get(name, "")) for name, hint, default in given])
@@ -167,7 +168,7 @@ def _pydantic_reader(given: list[tuple[str, Any, Any, str]]) -> Reader:
             told = Annotated[hint, pydantic.Field(description=said)]
         if default is inspect.Parameter.empty:
             members.append((name, told, dataclass_field()))
-        elif isinstance(default, PLAIN) or _of_pydantic(default):
+        elif isinstance(default, PLAIN) or is_of_pydantic(default):
             members.append((name, told, default))
         else:
             members.append((name, told, dataclass_field(default_factory=partial(_same, default))))
@@ -245,31 +246,3 @@ def _is_context(hint: Any) -> bool:
 def _has_description(hint: Any) -> bool:
     metadata = hint.__metadata__ if get_origin(hint) is Annotated else ()
     return any(getattr(one, "description", None) for one in metadata)
-
-
-def _of_pydantic(part: Any) -> bool:
-    """Its models and dataclasses, its `Field` and the constraints of `annotated_types`, which msgspec would ignore."""
-    cls = part if isinstance(part, type) else type(part)
-    return hasattr(cls, "__pydantic_validator__") or cls.__module__.split(".")[0] in ("pydantic", "annotated_types")
-
-
-def _parts(hint: Any, seen: list[Any]) -> Iterator[Any]:
-    """All types and all metadata in an annotation, those of fields included. Types may be recursive."""
-    if any(hint is other for other in seen):
-        return
-    seen.append(hint)
-    yield hint
-    if get_origin(hint) is Annotated:
-        yield from hint.__metadata__
-    for arg in get_args(hint):
-        yield from _parts(arg, seen)
-    cls = get_origin(hint) or hint
-    if isinstance(cls, type) and (is_dataclass(cls) or is_typeddict(cls) or issubclass(cls, msgspec.Struct)):
-        try:
-            inner = get_type_hints(cls, include_extras=True)
-        except NameError:
-            inner = {}
-        for one in inner.values():
-            yield from _parts(one, seen)
-        if is_dataclass(cls):
-            yield from (one.default for one in fields(cls) if one.default is not MISSING)

@@ -16,6 +16,7 @@ import msgspec
 
 from millstream.errors import InvalidMessage
 from millstream.messages import ToolSpec
+from millstream.messages._strict import strict_schema
 from millstream.tools._arguments import Arguments, ArgumentsInvalid
 from millstream.tools._context import ToolContext
 
@@ -38,9 +39,11 @@ class Tool(Generic[P, R]):
         parameters: JSON schema of the arguments. If it is given, the signature is not read: the function gets the
             members of the object by name, checked by nobody, and a `ToolContext` as `context` if it takes one so named.
         timeout: seconds that one call may take; None: as the run says; `math.inf`: no limit.
-        strict: see `ToolSpec`.
+        strict: see `ToolSpec`. The schema of a function is then made strict: all parameters are required, those with a
+            default too, and objects have the keys of their types only.
         needs_approval: without an approval hook that lets it, it is not run.
     Raises: TypeError: no schema can be made of the function; says why. ValueError: a name that no provider takes.
+        Inexpressible: no strict schema can say one of its types; names the place.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Tool(Generic[P, R]):
         said = self._arguments.description if self._arguments else inspect.getdoc(of) or ""
         self.description = description or said
         self.parameters: dict[str, Any] = self._arguments.schema if self._arguments else dict(parameters or {})
+        if strict and self._arguments:
+            self.parameters = strict_schema(self.parameters)
         self.timeout = timeout
         self.strict = strict
         self.needs_approval = needs_approval
