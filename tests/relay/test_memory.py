@@ -65,6 +65,21 @@ async def test_all_streams_together_keep_to_their_bytes(anyio_backend: str) -> N
     assert (log.n_bytes, log.n_streams) == (0, 0)
 
 
+async def test_one_owner_cannot_drive_out_the_ended_streams_of_another(anyio_backend: str) -> None:
+    """Neither by many streams nor by large ones, though his are the younger ones."""
+    clock = FakeClock()
+    for bounds in ({"max_streams": 10}, {"max_bytes": 10 * (1000 + 2 * ENTRY_BYTES)}):
+        log = MemoryLog(clock=clock, **bounds)
+        for key in ["alice/1", "alice/2", *(f"bob/{i}" for i in range(40))]:
+            await clock.advance(1)
+            gen = await begin(log, key)
+            await log.append(key, gen, 1, [b"x" * 1000])
+            await log.finalize(key, gen, End(Status.DONE))
+        assert [(await log.info(f"alice/{i}")).status for i in (1, 2)] == [Status.DONE] * 2
+        assert (await log.info("bob/39")).status is Status.DONE, "his own oldest ones went"
+        assert (await log.info("bob/10")).status is Status.MISSING
+
+
 async def test_what_can_never_fit_is_refused(anyio_backend: str) -> None:
     log = MemoryLog(max_bytes=1000)
     gen = await begin(log, "a")

@@ -95,13 +95,16 @@ class Connection:
         if self.is_cluster:
             return [self._one(command) for command in commands]
         try:
+            self._wire.connect()  # if it is not
+            if self._aborted:  # while it was connecting, when there was nothing to close yet
+                raise ConnectionError("closed")
             self._wire.send_packed_command(self._wire.pack_commands(commands))
             answers = [self._answer() for _ in commands]
         except BaseException:
             self._wire.disconnect()  # an answer may still be under way: nobody must get it (S5)
             raise
-        # Aborted while it was connecting; or a replica now, and the name may lead to the new master.
-        if self._aborted or any(type(answer).__name__ == "ReadOnlyError" for answer in answers):
+        # A replica now, and the name may lead to the new master.
+        if any(type(answer).__name__ == "ReadOnlyError" for answer in answers):
             self._wire.disconnect()
         return answers
 

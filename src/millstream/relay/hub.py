@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from millstream.errors import StreamExists, StreamNotFound, UsageError
-from millstream.protocols import encoder
+from millstream.protocols import Encoder, encoder
 from millstream.relay._ids import NO_KEY, stream_key
 from millstream.relay._log import Acquired, Claim, Mode, Status, StreamInfo, StreamLog, persist
 from millstream.relay._run import Producer, Run
@@ -126,7 +126,7 @@ class Hub:
         make_stream: MakeStream,
         *,
         on_exists: Mode = "attach",
-        protocol: str | None = "",
+        protocol: str | Encoder | None = "",
         media_type: str = "",
         owner: str = "",
         meta: bytes = b"",
@@ -142,7 +142,8 @@ class Hub:
             on_exists: "attach": leave it, running or ended, and be a consumer. "error": raise. "replace": begin anew;
                 its producer is fenced off and its readers get ResumeGap. "resume": go on with one whose producer died
                 or failed; otherwise as "attach".
-            protocol: the wire to keep events in, by default the hub's; None for a source of bytes, kept item by item.
+            protocol: the wire to keep events in, by default the hub's; an encoder, which then writes this stream only;
+                None for a source of bytes, kept item by item.
             media_type: content type, by default that of the protocol.
             owner: whose stream it is; must be given to reach it again. Streams of different owners never meet.
             meta: kept beside the stream.
@@ -153,7 +154,7 @@ class Hub:
         if key is None:
             raise UsageError("a stream id is 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -")
         name = self._protocol if protocol == "" else protocol
-        wire = encoder(name) if name is not None else None
+        wire = encoder(name) if isinstance(name, str) else name
         media = media_type or (wire.media_type if wire is not None else "application/octet-stream")
         claim = Claim(
             secrets.token_hex(16), wire.name if wire is not None else "", media, meta, secrets.token_bytes(32)
@@ -163,21 +164,25 @@ class Hub:
             if on_exists == "error":
                 raise StreamExists("a stream of this id exists already")
             return self._runs.get(key) or Run(stream_id, "consumer", acquired.info.status)
-        return self._start(stream_id, key, acquired, make_stream, resume=on_exists == "resume")
+        return self._start(stream_id, key, acquired, make_stream, wire, resume=on_exists == "resume")
 
     async def _acquire(self, key: str, mode: Mode, claim: Claim) -> Acquired:
         self._entered()
         return await persist(lambda: self.log.acquire(key, mode, claim), patience=self._patience, clock=self._clock)
 
-    def _start(self, stream_id: str, key: str, acquired: Acquired, make: MakeStream, *, resume: bool) -> Producer:
+    def _start(
+        self, stream_id: str, key: str, acquired: Acquired, make: MakeStream, wire: Encoder | None, *, resume: bool
+    ) -> Producer:
         info = acquired.info
+        if wire is None or wire.name != info.protocol:  # a stream that is continued keeps its own
+            wire = encoder(info.protocol) if info.protocol else None
         producer = Producer(
             stream_id,
             self.log,
             key,
             acquired,
             (lambda: make(after=info.seq - info.ends)) if resume else make,
-            encoder(info.protocol) if info.protocol else None,
+            wire,
             go_local=partial(self._go_local, key) if self._local_if_down else None,
             patience=self._patience,
             clock=self._clock,
@@ -320,4 +325,4 @@ class Hub:
         claim = Claim(secrets.token_hex(16), info.protocol, info.media_type, info.meta, info.secret)
         acquired = await self._acquire(key, "resume", claim)
         if acquired.won:
-            self._start(stream_id, key, acquired, make, resume=True)
+            self._start(stream_id, key, acquired, make, None, resume=True)

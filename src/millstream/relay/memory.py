@@ -6,7 +6,7 @@ Cost: an entry is its payload and some 200 bytes; appending is O(entries), readi
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,8 +24,9 @@ RESUMABLE = (Status.OPEN, Status.ERROR, Status.ORPHANED)
 class MemoryLog(StreamLog):
     """The log for one process, and for tests. Belongs to one event loop.
 
-    When it is full, streams that have ended go first, the one that ended first at first; then a stream loses its own
-    oldest entries, which its readers notice as ResumeGap.
+    When it is full, streams that have ended go first: of the owner who has most of what is short, the one that ended
+    first, so nobody's flood drives out what others may want to resume. Then a stream loses its own oldest entries,
+    which its readers notice as ResumeGap.
 
     Args:
         max_streams: how many streams are kept.
@@ -249,22 +250,28 @@ class MemoryLog(StreamLog):
             now = self._clock.now()
             for key in [key for key, kept in self._streams.items() if kept.expires <= now]:
                 self._drop(key)
-        if len(self._streams) >= self._max_streams and not self._drop_oldest_ended():
+        if len(self._streams) >= self._max_streams and not self._drop_oldest_ended(lambda kept: 1):
             raise LogError(
                 f"{self._max_streams} streams are running (max_streams)", reason="full", retryable=True, retry_after=1.0
             )
 
     def _make_room_for(self, key: str, kept: _Kept, size: int) -> None:
         while self._bytes + size > self._max_bytes:
-            if self._drop_oldest_ended():
+            if self._drop_oldest_ended(lambda kept: kept.n_bytes):
                 continue
             if not kept.entries:
                 raise LogError(f"the running streams fill the log: {self._max_bytes} bytes (max_bytes)", reason="full")
             self._bytes -= kept.trim()
 
-    def _drop_oldest_ended(self) -> bool:
-        ended = [(kept.expires, key) for key, kept in self._streams.items() if kept.end is not None]
-        return bool(ended) and self._drop(min(ended)[1])
+    def _drop_oldest_ended(self, size: Callable[[_Kept], int]) -> bool:
+        ended = [(key, kept) for key, kept in self._streams.items() if kept.end is not None]
+        if not ended:
+            return False
+        taken: Counter[str] = Counter()  # by each owner, see `stream_key`
+        for key, kept in ended:
+            taken[key.rpartition("/")[0]] += size(kept)
+        most = max(taken, key=taken.__getitem__)
+        return self._drop(min((kept.expires, key) for key, kept in ended if key.rpartition("/")[0] == most)[1])
 
     def _info(self, kept: _Kept) -> StreamInfo:
         now = self._clock.now()

@@ -265,11 +265,16 @@ def connector(server: Any) -> Callable[[float], Connection]:
         )
     # RESP2 answers have one shape in all versions of redis-py. Who retries is `persist`, which keeps the order.
     # Notices of maintenance would need RESP3.
-    given = {name: value for name, value in pool.connection_kwargs.items() if "maint" not in name}
-    fixed = {"protocol": 2, "decode_responses": False, "retry": Retry(NoBackoff(), 0), "retry_on_error": []}
+    given: dict[str, Any] = {name: value for name, value in pool.connection_kwargs.items() if "maint" not in name}
+    fixed: dict[str, Any] = {
+        "protocol": 2,
+        "decode_responses": False,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+    }
 
     def connect(timeout: float) -> Connection:
-        times = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-        return Connection(pool.connection_class(**{**given, **fixed, **times}))
+        options: dict[str, Any] = {**given, **fixed, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+        return Connection(pool.connection_class(**options))
 
     return connect

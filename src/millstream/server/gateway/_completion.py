@@ -1,0 +1,99 @@
+"""The events of an answer as one `chat.completion`, for clients that do not stream.
+
+What the encoder of the stream says is added up as its clients do it, so that the two forms cannot differ; runs of plain
+text, which are nearly all of an answer, go past it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from millstream.core import SSEParser
+from millstream.errors import IncompleteStream
+from millstream.events import Event, TextDelta
+from millstream.protocols.encoders.openai_chat import OpenAIChatEncoder
+
+__all__ = ["Completion"]
+
+JOINED = ("arguments", "content", "data", "input", "reasoning_content", "refusal", "transcript")
+"""Members of deltas whose pieces follow one another."""
+
+
+class Completion:
+    """Adds up one answer. Args: wire: an encoder that nobody else uses; it gives id, model and time."""
+
+    def __init__(self, wire: OpenAIChatEncoder) -> None:
+        self._wire = wire
+        self._parser = SSEParser()
+        self._texts: dict[int, list[str]] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self._head: dict[str, Any] = {}
+
+    def add(self, event: Event) -> None:
+        """Take the next event. Raises: EncodeError: JSON cannot carry it."""
+        if type(event) is TextDelta and not event._meta and event.choice in self._texts:
+            self._texts[event.choice].append(event.text)
+            return
+        for message in self._parser.feed(self._wire.encode(event)):
+            chunk = orjson.loads(message.data)
+            for entry in chunk.pop("choices", ()):
+                self._add(entry)
+            self._head |= chunk
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        at = entry["index"]
+        choice = self._choices.setdefault(at, {"index": at, "message": {"role": "assistant"}, "finish_reason": None})
+        delta = entry["delta"]
+        text = delta.pop("content", None)
+        if text is not None:
+            self._texts.setdefault(at, []).append(text)
+        _merge(choice["message"], delta)
+        if entry.get("finish_reason"):
+            choice["finish_reason"] = entry["finish_reason"]
+        for name in ("logprobs", "content_filter_results"):
+            if entry.get(name):
+                _merge(choice.setdefault(name, {}), entry[name])
+
+    def result(self) -> dict[str, Any]:
+        """Return the completion. Raises: IncompleteStream: some choice has no end."""
+        choices = [self._choices[at] for at in sorted(self._choices)]
+        if not choices or any(choice["finish_reason"] is None for choice in choices):
+            raise IncompleteStream("the answer broke off before its end")
+        for choice in choices:
+            message = choice["message"]
+            said = "".join(self._texts.get(choice["index"], ()))
+            others = message.keys() - {"role"}
+            message["content"] = said if said or not others else None
+            message.setdefault("refusal", None)
+            for call in message.get("tool_calls", ()):
+                call.pop("index", None)
+            choice.setdefault("logprobs", None)
+        return {**self._head, "object": "chat.completion", "choices": choices}
+
+
+def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
+    for name, value in delta.items():
+        old = into.get(name)
+        if old is None:
+            into[name] = value
+        elif isinstance(value, str) and isinstance(old, str) and name in JOINED:
+            into[name] = old + value
+        elif isinstance(value, dict) and isinstance(old, dict):
+            _merge(old, value)
+        elif name == "tool_calls":
+            _merge_calls(old, value)  # pyright: ignore[reportArgumentType] # lists, in a chat
+        elif isinstance(value, list) and isinstance(old, list):
+            old += value
+        elif value is not None:
+            into[name] = value
+
+
+def _merge_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> None:
+    for delta in deltas:
+        known = next((call for call in calls if call["index"] == delta["index"]), None)
+        if known is None:
+            calls.append(delta)
+        else:
+            _merge(known, delta)
