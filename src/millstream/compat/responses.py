@@ -1,7 +1,8 @@
 """Responses of HTTP clients other than httpx2 and httpx, whose status and error body are looked at as for those.
 
-    async with session.post(url, json=body) as response:
-        async with ms.stream(from_aiohttp(response), "openai-chat") as events: ...
+    async with niquests.AsyncSession() as session:
+        response = await session.post(url, json=body, stream=True)
+        async with ms.stream(from_niquests(response), "openai-chat") as events: ...
 
     for event in iter_events(requests.post(url, json=body, stream=True), "openai-chat"): ...
 
@@ -18,6 +19,7 @@ from millstream.compat._objects import iter_events as decode
 from millstream.events import Event
 from millstream.protocols import Decoder, decoder
 from millstream.streams._pull import close_iterator
+from millstream.streams.sources._aiohttp import AiohttpResponse
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.response import Response, accepts, refusal
 
@@ -37,19 +39,6 @@ class _Response:
         return headers
 
 
-class _Aiohttp(_Response):
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.content.iter_any():
-            yield chunk
-
-    async def aclose(self) -> None:
-        # `close` drops the connection; `release` would keep it only if the body was read to its end.
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-
 class _Niquests(_Response):
     async def aiter_bytes(self) -> AsyncIterator[bytes]:
         chunks = await self._response.iter_content(-1)
@@ -64,8 +53,8 @@ class _Niquests(_Response):
 
 
 def from_aiohttp(response: Any) -> Response:
-    """Return an `aiohttp.ClientResponse` as `millstream.stream` takes it. The stream closes it."""
-    return _Aiohttp(response, response.status)
+    """Return an `aiohttp.ClientResponse` with the names of httpx2. `millstream.stream` takes it without this, too."""
+    return AiohttpResponse(response)
 
 
 def from_niquests(response: Any) -> Response:

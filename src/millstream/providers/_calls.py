@@ -33,7 +33,7 @@ T = TypeVar("T")
 RUN = RunSettings.__annotations__.keys() - Settings.__annotations__.keys()
 
 
-class BaseProvider(ABC):
+class BaseProvider(Provider, ABC):
     """A provider of which only `open` is missing.
 
     Args:
@@ -149,7 +149,7 @@ class BaseProvider(ABC):
         repair: Repair | None = ..., repairs: int = ..., backend: BackendName | None = ...,
         **settings: Unpack[Settings],
     ) -> ObjectStream[Any]: ...  # fmt: skip
-    def stream_object(
+    def stream_object(  # pyright: ignore[reportIncompatibleMethodOverride] # `Settings` might have a `mode`, it says
         self,
         prompt: Prompt,
         type: Any,
@@ -200,7 +200,7 @@ class BaseProvider(ABC):
         repair: Repair | None = ..., repairs: int = ..., backend: BackendName | None = ...,
         **settings: Unpack[Settings],
     ) -> ObjectResult[Any]: ...  # fmt: skip
-    async def generate_object(
+    async def generate_object(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         prompt: Prompt,
         type: Any,

@@ -29,7 +29,7 @@ POOL_SECONDS = 60.0  # for a free connection, when MAX_CONNECTIONS streams run
 
 TAIL_SECONDS = 0.1  # what follows the last event comes with it, or the server keeps the body open for some other reason
 TAIL_BYTES = 16 * 1024
-LEAVE_BYTES = 2 * 1024 * 1024  # a compressed body gives much without any read that could be cancelled
+LEAVE_BYTES = 256 * 1024  # a compressed body gives much without any read that could be cancelled
 
 MAX_CONNECTIONS = 1000  # each stream holds one for minutes; the SDKs of OpenAI and Anthropic allow as many
 MAX_IDLE = 100

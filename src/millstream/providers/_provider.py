@@ -69,6 +69,7 @@ class Provider(Protocol):
         **settings: Unpack[RunSettings],
     ) -> Stream[Event]:
         """Stream an answer; with tools that can be run, run them and go on until `stop_when`."""
+        ...
 
     async def generate_text(
         self,
@@ -79,9 +80,12 @@ class Provider(Protocol):
         **settings: Unpack[RunSettings],
     ) -> TextResult:
         """Collect that stream."""
+        ...
 
     def stream_object(self, prompt: Prompt, type: type[T], **settings: Unpack[Settings]) -> ObjectStream[T]:
         """Stream an object of a type."""
+        ...
 
     async def generate_object(self, prompt: Prompt, type: type[T], **settings: Unpack[Settings]) -> ObjectResult[T]:
         """Collect that stream."""
+        ...
