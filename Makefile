@@ -16,8 +16,8 @@ SECONDS ?= 60
 
 SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
 
-.PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage leaks lint bench bench-compare soak docs \
-  dist changelog clean
+.PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage leaks parallel \
+  lint bench bench-compare soak docs dist changelog clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -57,7 +57,8 @@ sanitize: $(VENV)/.dev ## Run the tests of the compiled parsers under AddressSan
 	  $(PY) -m pytest -q --timeout 600 tests/core --ignore=tests/core/test_json_cimport.py $(ARGS)
 
 faults: $(VENV)/.dev $(VENV)/.built ## Do the 92 faults to streams, relays and servers (all bytes: MILLSTREAM_LONG=1)
-	@$(PY) -m pytest -q tests/faults tests/test_threat_model.py tests/relay tests/server $(ARGS)
+	@$(PY) -m pytest -q $(if $(MILLSTREAM_LONG),--timeout 1800 -o faulthandler_timeout=1900) tests/faults \
+	  tests/test_threat_model.py tests/relay tests/server $(ARGS)
 
 fuzz: $(VENV)/.dev $(VENV)/.built $(VENV)/.fuzz ## Fuzz the C kernels, parsers and decoders, SECONDS=60 each (one: ARGS=c:json)
 	@$(PY) tests/fuzz/run.py $(SECONDS) $(ARGS)
@@ -67,6 +68,12 @@ coverage: $(VENV)/.installed ## Check that tests/c and the corpora take every br
 
 leaks: $(VENV)/.built $(if $(DEBUG_PYTHON),$(VENV)/.debug) ## Count what many lives of each parser leave behind
 	@PYTHONPATH=src:tests $(if $(DEBUG_PYTHON),$(VENV)/debug/bin/python,$(PY)) tests/memory/leaks.py $(ARGS)
+
+# Two tests look at all of the process. Those of async code have an event loop for each, which the plugin does not give.
+parallel: $(VENV)/.dev $(VENV)/.built $(VENV)/.parallel ## Run each test of the compiled core in four threads at once
+	@$(PY) -m pytest -q tests/core tests/events tests/fuzz/test_python.py -m 'not anyio' --parallel-threads=4 \
+	  --mark-hypothesis-as-unsafe --deselect tests/core/test_json.py::test_ten_million_brackets_in_constant_memory \
+	  --deselect tests/core/test_ndjson.py::test_use_while_a_call_is_running $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.built $(NPM) ## Check style, types, stubs and workflows
 	@$(PY) -m ruff check .
@@ -130,7 +137,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@$(PIP) --group dev
 	@touch $@
 
-$(VENV)/.docs $(VENV)/.dist $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.installed
+$(VENV)/.docs $(VENV)/.dist $(VENV)/.fuzz $(VENV)/.parallel: $(VENV)/.%: $(VENV)/.installed
 	@$(PIP) --group $*
 	@touch $@
 

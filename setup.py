@@ -1,8 +1,8 @@
 """Lists the compiled extensions; everything else about the package is in pyproject.toml.
 
 Each ``src/millstream/core/*.pyx`` is one extension: a new file needs no line here.
-Switches, from the environment: ``MS_DEBUG=1`` (-O0, bounds checks), ``MS_SANITIZE=1`` (ASan and UBSan),
-``MS_COVERAGE=1`` (Cython line tracing).
+Switches, from the environment: ``MS_DEBUG=1`` (-O0, bounds checks), ``MS_SANITIZE=1`` (ASan and UBSan; or what else
+``-fsanitize=`` takes), ``MS_COVERAGE=1`` (Cython line tracing).
 """
 
 import os
@@ -13,7 +13,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-DEBUG, SANITIZE, COVERAGE = (os.environ.get(f"MS_{s}") == "1" for s in ("DEBUG", "SANITIZE", "COVERAGE"))
+DEBUG, COVERAGE = (os.environ.get(f"MS_{s}") == "1" for s in ("DEBUG", "COVERAGE"))
+SANITIZE = os.environ.get("MS_SANITIZE", "").replace("1", "address,undefined")
 
 # cythonize follows `cdef extern from`, but not a header that is included by another header.
 HEADERS = sorted(glob("csrc/*.h") + glob("src/millstream/core/*.pxd"))
@@ -25,16 +26,17 @@ class BuildExt(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += msvc_flags() if msvc else unix_flags()
             if SANITIZE and not msvc:
-                extension.extra_link_args += ["-fsanitize=address,undefined"]
+                extension.extra_link_args += [f"-fsanitize={SANITIZE}"]
         super().build_extensions()
 
 
 def unix_flags() -> list[str]:
     # Cython's comparisons with None and str look at PyLong and PyFloat after a type check that gcc cannot see through:
     # false alarms of -Warray-bounds. Our own C is compiled with all warnings by tests/c.
-    flags = ["-std=c11", "-Wno-array-bounds", "-O0" if DEBUG else "-O3", "-g" if DEBUG or SANITIZE else "-g0"]
+    level = "-O0" if DEBUG else "-O1" if SANITIZE else "-O3"
+    flags = ["-std=c11", "-Wno-array-bounds", level, "-g" if DEBUG or SANITIZE else "-g0"]
     if SANITIZE:
-        flags += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
+        flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
     return flags
 
 

@@ -1,7 +1,11 @@
 """What `import millstream as ms` promises: every public name is there, and looking is cheap."""
 
+import ast
+import importlib
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,10 +41,54 @@ def test_a_misspelt_name_gets_a_suggestion_and_a_room_needs_no_import() -> None:
     assert done.stderr.rstrip().endswith("has no attribute 'steam'. Did you mean: 'stream'?")
 
 
-def test_import_alone_loads_no_anyio() -> None:
-    code = (
-        "import sys, millstream; print(*sorted(sys.modules.keys() & {'anyio', 'asyncio', 'httpx2', 'redis', 'rich'}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == []
+def loaded_by(statement: str) -> set[str]:
+    """Modules that a fresh interpreter has after `statement`, by its own report on imports."""
+    command = [sys.executable, "-X", "importtime", "-c", statement]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    return {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_import_alone_loads_parsers_and_errors_only() -> None:
+    loaded = loaded_by("import millstream")
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("millstream.")}
+    assert rooms == {"core", "errors", "limits"}
+    assert not loaded & {"anyio", "asyncio", "httpx2", "msgspec", "redis", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"),
+    [("TextDelta", "millstream.protocols"), ("decoder", "anyio"), ("stream", "millstream.providers")],
+)
+def test_a_name_loads_its_floor_and_nothing_above(name: str, absent: str) -> None:
+    assert absent not in loaded_by(f"import millstream; millstream.{name}")
+
+
+def test_what_checkers_see_is_what_there_is() -> None:
+    """The imports for checkers and the table for the interpreter name the same things, from the same homes."""
+    source = Path(millstream.__file__).read_text()
+    [block] = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    seen = {}
+    for line in block.body:
+        assert isinstance(line, ast.ImportFrom)
+        for name in line.names:
+            assert name.name == name.asname or name.name == "*"
+            stars = importlib.import_module(line.module).__all__ if name.name == "*" else [name.name]
+            seen.update(dict.fromkeys(stars, line.module))
+    rooms = {name for name, home in seen.items() if home == "millstream"}
+    assert rooms == set(millstream._ROOMS)
+    assert {name: home for name, home in seen.items() if name not in rooms} == millstream._LAZY
+
+
+def test_a_lazy_name_is_looked_up_once_and_is_the_thing_itself() -> None:
+    assert millstream.TextDelta is importlib.import_module("millstream.events").TextDelta
+    assert vars(millstream)["TextDelta"] is millstream.TextDelta
+
+
+def test_an_event_and_an_error_can_be_pickled() -> None:
+    event = millstream.TextDelta("a")
+    assert pickle.loads(pickle.dumps(event)) == event
+    assert type(pickle.loads(pickle.dumps(millstream.StreamClosed("x")))) is millstream.StreamClosed

@@ -1,5 +1,8 @@
+from typing_extensions import disjoint_base
+
 from millstream.errors import ParseError
 
+@disjoint_base
 class Parser:
     @property
     def error(self) -> ParseError | None: ...
