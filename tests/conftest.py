@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "src" / "millstream" / "core"
 
+pytest_plugins = ["faults.plugin"]
+
 settings.register_profile(
     "ci",
     derandomize=True,

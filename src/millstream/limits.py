@@ -33,6 +33,10 @@ class Limits:
     max_error_body_seconds: float = 5.0
     """How long reading that body may take: a server that fails may also stall."""
 
+    max_inflation: int = 200
+    """How many bytes one byte of a compressed body may become, after the first MiB. Streams of JSON compress to a tenth
+    or a thirtieth; gzip's utmost is a thousandth, brotli's far less."""
+
     def __post_init__(self) -> None:
         for name in self.__slots__:
             if getattr(self, name) <= 0:

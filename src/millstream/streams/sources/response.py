@@ -1,4 +1,4 @@
-"""An HTTP response of httpx2 or httpx as a source: checked first, then decoded.
+"""An HTTP response of httpx2, httpx or aiohttp as a source: checked first, then decoded.
 
 Known here: status codes, content types, headers. Not known: the client's package; any response with `status_code`,
 `headers`, `aiter_bytes()` and `aclose()` will do. Source: WHATWG HTML 9.2.3 (content type), RFC 9110 10.2.3
@@ -20,11 +20,14 @@ from millstream.protocols import Decoder, provider_error
 from millstream.streams._pull import Puller, close_iterator
 from millstream.streams._retry_after import retry_after
 from millstream.streams._tasks import Tasks
+from millstream.streams.sources._aiohttp import AiohttpResponse, as_response
+from millstream.streams.sources._coding import Inflated, codings, unreadable
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.body import BodySource
 
 __all__ = ["Response", "ResponseSource", "accepts", "refusal"]
 
+NO_CONTENT = (204, 205)
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
 
 
@@ -37,9 +40,11 @@ class Response(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """The response headers, found without regard to case."""
+        ...
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
         """Iterate over the body, content codings undone."""
+        ...
 
     async def aclose(self) -> None:
         """Release the connection."""
@@ -80,7 +85,7 @@ class ResponseSource(Puller[Event]):
             if isinstance(self._source, Response):
                 response = self._source
             else:
-                response = await self._source.__aenter__()
+                response = as_response(await self._source.__aenter__())
             self._response = response
             await self._check(response)
         except Exception as error:
@@ -88,7 +93,8 @@ class ResponseSource(Puller[Event]):
             if failure is None:
                 raise
             raise failure from error
-        self._body = BodySource(response.aiter_bytes(), self._decoder, require_finish=self._require_finish)
+        chunks = Inflated(response, self._decoder.limits) if codings(response) else response.aiter_bytes()
+        self._body = BodySource(chunks, self._decoder, require_finish=self._require_finish)
         for watcher in self._watchers:
             self._body.watch(watcher)
 
@@ -106,11 +112,19 @@ class ResponseSource(Puller[Event]):
             if isinstance(self._source, Response):
                 await self._source.aclose()
             elif response is not None:
+                if isinstance(response, AiohttpResponse):  # the exit of its block keeps the connection for what is left
+                    await response.aclose()
                 await self._source.__aexit__(None, None, None)
 
     async def _check(self, response: Response) -> None:
         if not accepts(response, self._decoder):
             raise refusal(response, self._decoder, await self._error_body(response))
+        if coded := unreadable(response):
+            raise UnexpectedContentType(
+                f"{self._decoder.provider} sent content encoding {coded!r}, which cannot be undone here",
+                content_type=response.headers.get("content-type", ""),
+                provider=self._decoder.provider,
+            )
 
     async def _error_body(self, response: Response) -> bytes:
         """Read the beginning of the body: bounded in size and in time, and never worth a second error."""
@@ -128,9 +142,10 @@ class ResponseSource(Puller[Event]):
 
 
 def accepts(response: Any, decoder: Decoder) -> bool:
-    """Whether the response succeeded, and is of a media type of this wire or of none."""
+    """Whether the response succeeded, has a body, and is of a media type of this wire or of none."""
     essence = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return 200 <= response.status_code < 300 and (not essence or essence in decoder.media_types)
+    ok = 200 <= response.status_code < 300 and response.status_code not in NO_CONTENT
+    return ok and (not essence or essence in decoder.media_types)
 
 
 def refusal(response: Any, decoder: Decoder, body: bytes) -> StreamError:
@@ -142,6 +157,12 @@ def refusal(response: Any, decoder: Decoder, body: bytes) -> StreamError:
     provider = decoder.provider
     content_type = response.headers.get("content-type", "")
     ok = 200 <= response.status_code < 300
+    if response.status_code in NO_CONTENT:
+        return UnexpectedContentType(
+            f"{provider} answered {response.status_code}, without a body: is this the right address?",
+            content_type=content_type,
+            provider=provider,
+        )
     if ok and not (isinstance(payload, dict) and payload.get("error")):
         wanted = " or ".join(decoder.media_types)
         return UnexpectedContentType(
