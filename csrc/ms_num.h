@@ -80,8 +80,9 @@ static inline bool ms_num_double(const char *p, size_t n, double *out) {
             fraction = true;
             continue;
         }
+        /* Counted before v grows: the twentieth digit could make it 2^64, which is 0. */
+        if ((v != 0 || p[i] != '0') && ++digits > MS_NUM_UINT64_DIGITS) return false;
         v = v * 10 + (uint64_t)(p[i] - '0');
-        if (v != 0 && ++digits > MS_NUM_UINT64_DIGITS) return false;
         if (fraction && --power < -2 * MS_NUM_EXACT_POWER) return false;
     }
     if (i < n) {

@@ -3,7 +3,6 @@
  * Built by test_kernels.py with ASan and UBSan, with the SIMD kernel and again with -DMS_SCAN_SCALAR. Inputs lie in
  * mallocs of their exact size, so that a read past either end is an error of the run and not only a wrong answer; the
  * scan kernels also run against guard pages. Prints "N passed, M failed"; exit status 1 if M > 0.
- * The UTF-8 oracle below knows code points and arithmetic, and not the byte ranges of table 3-7.
  */
 #define _DEFAULT_SOURCE
 #include "ms_grow.h"
@@ -12,6 +11,7 @@
 #include "ms_scan.h"
 #include "ms_sse.h"
 #include "ms_utf8.h"
+#include "oracles.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,29 +45,8 @@ static uint32_t next_random(void) {
 
 /* ---- ms_scan.h ---- */
 
-static size_t naive_eol(const char *p, size_t n) {
-    size_t i = 0;
-    for (; i < n; i++)
-        if (p[i] == '\r' || p[i] == '\n') return i;
-    return n;
-}
-
 /* The neighbours of CR and LF, and their twins with bit 7 set: what a wrong comparison would confuse. */
 static const char DECOYS[] = {0x00, 0x09, 0x0B, 0x0C, 0x0E, 'a', (char)0x8A, (char)0x8D, (char)0x85, (char)0xFF};
-
-static int naive_ascii(const char *p, size_t n) {
-    size_t i = 0;
-    for (; i < n; i++)
-        if ((unsigned char)p[i] > 0x7F) return 0;
-    return 1;
-}
-
-static size_t naive_string(const char *p, size_t n) {
-    size_t i = 0;
-    for (; i < n; i++)
-        if (p[i] == '"' || p[i] == '\\' || (unsigned char)p[i] < 32 || (unsigned char)p[i] > 127) return i;
-    return n;
-}
 
 static void copy_at(const char *p, size_t n) {
     char *out = malloc(n ? n : 1); /* ASan: never more than n bytes are written */
@@ -179,44 +158,8 @@ static void test_scan_guard_pages(void) {
 
 /* ---- ms_utf8.h ---- */
 
-typedef struct {
-    bool ok;
-    size_t off;     /* of the first byte that cannot stand there, or n */
-    size_t pending; /* bytes of the sequence that is unfinished there */
-} verdict;
-
-/* k bytes of a sequence fix the high bits of its code point; it can go on as long as one scalar value of its length
- * has those bits. */
-static bool can_be(uint32_t high, unsigned missing, unsigned length) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    uint32_t low = high << (6 * missing), top = low + ((UINT32_C(1) << (6 * missing)) - 1);
-    return top >= least[length] && low <= 0x10FFFF && !(low >= 0xD800 && top <= 0xDFFF);
-}
-
-static verdict oracle(const unsigned char *p, size_t n) {
-    size_t i = 0;
-    while (i < n) {
-        size_t start = i;
-        unsigned c = p[i], length, k;
-        uint32_t value;
-        if (c < 0x80) {
-            i++;
-            continue;
-        }
-        length = c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
-        value = c & (0x7Fu >> length);
-        if (!length || !can_be(value, length - 1, length)) return (verdict){false, i, 0};
-        for (k = 1, i++; k < length; k++, i++) {
-            if (i == n) return (verdict){true, n, i - start};
-            value = value << 6 | (p[i] & 0x3Fu);
-            if (p[i] >> 6 != 2 || !can_be(value, length - k - 1, length)) return (verdict){false, i, i - start};
-        }
-    }
-    return (verdict){true, n, 0};
-}
-
 static bool agrees(const unsigned char *p, size_t n) {
-    verdict want = oracle(p, n);
+    utf8_verdict want = naive_utf8(p, n);
     uint32_t state = 0;
     size_t off = 99;
     int code = ms_utf8_check(&state, (const char *)p, n, &off);
@@ -299,7 +242,7 @@ static void test_utf8_words(void) {
 }
 
 static void utf8_in_three(const char *text, size_t n, size_t i, size_t j) {
-    verdict want = oracle((const unsigned char *)text, n);
+    utf8_verdict want = naive_utf8((const unsigned char *)text, n);
     const size_t cut[4] = {0, i, j, n};
     uint32_t state = 0;
     size_t k, off = 0, at = 0;
@@ -661,6 +604,30 @@ static void test_json_cuts(void) {
     }
 }
 
+/* Found by tests/fuzz: twenty digits that are 2^64, or a multiple of it, were read as 0. */
+static void test_numbers_of_twenty_digits(void) {
+    static const char *const texts[] = {
+        "18446744073709551616.0", "0.18446744073709551616", "1844674407370955161.6", "-1.8446744073709551616",
+        "36893488147419103232.0", "55340232221128654848e0", "0.00018446744073709551616", "18446744073709551615.0",
+    };
+    size_t k;
+    for (k = 0; k < sizeof texts / sizeof *texts; k++) {
+        char *p = exact(texts[k], strlen(texts[k]));
+        double d = 0;
+        if (ms_num_double(p, strlen(texts[k]), &d)) CHECK(d == strtod(texts[k], NULL), k);
+        free(p);
+    }
+}
+
+static void test_of_an_empty_number_nothing_is_read(void) {
+    char *p = exact("", 0);
+    int64_t i = 1;
+    double d = 1;
+    CHECK(ms_num_int64(p + 1, 0, &i) && i == 0, 0);
+    CHECK(ms_num_double(p + 1, 0, &d) && d == 0, 0);
+    free(p);
+}
+
 static void test_numbers(void) {
     size_t round;
     for (round = 0; round < 20000; round++) {
@@ -710,6 +677,8 @@ int main(void) {
     test_sse_retry();
     test_grow();
     test_json_cuts();
+    test_numbers_of_twenty_digits();
+    test_of_an_empty_number_nothing_is_read();
     test_numbers();
     printf("%lu passed, %lu failed\n", n_passed, n_failed);
     return n_failed != 0;

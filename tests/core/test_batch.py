@@ -36,11 +36,11 @@ class Lists(Serving[Any]):
         self._wait = wait
         self.refills = 0
 
-    async def _first(self) -> Any:
+    async def _refill(self) -> list[Any]:
         self.refills += 1
         if self._wait:
             await checkpoint()
-        return self._serve(self._lists.pop(0) if self._lists else [])
+        return self._lists.pop(0) if self._lists else []
 
 
 def value_of(coroutine: Any) -> Any:
@@ -195,7 +195,7 @@ def test_asyncio_makes_a_task_of_it() -> None:
 @pytest.mark.anyio
 async def test_what_refilling_raises_comes_unchanged() -> None:
     class Broken(Lists):
-        async def _first(self) -> Any:
+        async def _refill(self) -> list[Any]:
             raise ValueError("boom")
 
     with pytest.raises(ValueError, match="boom"):
@@ -222,9 +222,8 @@ def test_a_batch_that_its_maker_shortens_is_not_read_beyond_its_end() -> None:
 
 
 def test_what_is_no_list_is_refused() -> None:
-    for wrong in ((1,), None):
-        with pytest.raises(TypeError):
-            Serving()._serve(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        value_of(anext(Lists((1,))))  # type: ignore[arg-type]
 
 
 def test_an_exception_that_somebody_keeps_is_not_used_again() -> None:

@@ -12,7 +12,7 @@ import millstream.core
 def test_exports():
     assert millstream.core.__all__ == [
         "MAX_RETRY_MS", "MISSING", "Delta", "JSONParser", "LosslessFloat", "NDJSONParser", "SSEMessage", "SSEParser",
-        "StringCache", "parse_partial_json",
+        "Shapes", "StringCache", "parse_partial_json",
     ]  # fmt: skip
     assert all(hasattr(millstream.core, name) for name in millstream.core.__all__)
     assert millstream.core._sse.__file__.endswith((".so", ".pyd"))

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import shared_dir
-from millstream.core import MISSING, Delta, JSONParser
+from millstream.core import MISSING, Delta, JSONParser, parse_partial_json
 from millstream.errors import (
     ConcurrentUseError,
     IncompleteJSON,
@@ -215,6 +215,13 @@ def test_floats_are_correctly_rounded(value, digits, form):
     parser.feed(text)
     parser.close()
     assert same(parser.value, json.loads(text))
+
+
+@pytest.mark.parametrize("text", ["0.18446744073709551616", "18446744073709551616.0", "-36893488147419103232e-1"])
+def test_a_number_whose_digits_are_a_multiple_of_two_to_the_64th_is_not_zero(text):
+    parser = JSONParser()
+    parser.feed(f"[{text}]")
+    assert parser.value == [float(text)] == parse_partial_json(f"[{text}]")
 
 
 SUITE = sorted((shared_dir() / "vectors" / "jsontestsuite").glob("*.json"))

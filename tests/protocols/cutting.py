@@ -44,6 +44,9 @@ class _Thawer(pickle.Unpickler):
 
 def freeze(decoder: ms.Decoder) -> bytes:
     """The decoder's state, given that its compiled parser stands between two messages and so has none."""
+    for each in filter(None, (decoder, getattr(decoder, "_inner", None))):
+        if each._reader is not None:
+            each._reader.settle(each)  # what it still holds for the decoder
     out = BytesIO()
     _Freezer(out, pickle.HIGHEST_PROTOCOL).dump(decoder)
     return out.getvalue()
@@ -52,7 +55,9 @@ def freeze(decoder: ms.Decoder) -> bytes:
 def thaw(frozen: bytes) -> ms.Decoder:
     decoder: ms.Decoder = _Thawer(BytesIO(frozen)).load()
     for each in filter(None, (decoder, getattr(decoder, "_inner", None))):
-        each._parser = each._parser or each._make_parser()
+        if each._parser is None:
+            each._parser = each._make_parser()
+            each._reader = each._make_reader(each.shapes)
     return decoder
 
 

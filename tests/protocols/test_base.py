@@ -187,7 +187,7 @@ def test_concurrent_use_is_refused(protocol: str) -> None:
                 misuse()
             caught.append(misuse)
 
-    decoder._parser = OneMessage()
+    decoder._parser, decoder._reader = OneMessage(), None
     decoder._message = message
     decoder.feed(b"")
     assert len(caught) == 3

@@ -9,6 +9,7 @@ try:
     from millstream.core._json import JSONParser
     from millstream.core._ndjson import NDJSONParser
     from millstream.core._partial import LosslessFloat, StringCache, parse_partial_json
+    from millstream.core._shape import Shapes
     from millstream.core._sse import MAX_RETRY_MS, SSEMessage, SSEParser
 except ModuleNotFoundError as _missing:
     if not (_missing.name or "").startswith("millstream.core."):
@@ -28,6 +29,7 @@ __all__ = [
     "NDJSONParser",
     "SSEMessage",
     "SSEParser",
+    "Shapes",
     "StringCache",
     "parse_partial_json",
 ]

@@ -1,8 +1,11 @@
-"""The hot end of a stream: items served from the current batch without a coroutine for each, functions applied to one.
+"""The hot end of a stream: items served from the current batch without a coroutine for each, batches pulled without one
+of our own, functions applied to one.
 
-`async for` asks for an awaitable and sends into it; while the batch lasts both steps are C. Only an empty batch needs a
-coroutine, `_first`, which a subclass defines; so what suspends is always one, for event loops and debuggers to see.
-Knows no event loop. Cost: an item takes 10 ns on 3.11, where the interpreter takes the result from the slot `am_send`;
+`async for` asks for an awaitable and sends into it; while the batch lasts both steps are C. An empty batch makes it a
+`Refill`, which steps through the chain's `pull` itself and sees whether that ever suspends: one that does not needs
+nothing that guards a wait, one that does has just let others have their turn. What is rare (opening, the end, errors,
+a backend that needs a scope for each pull) is a coroutine of the subclass. Knows no event loop; of a task it is told
+how to find it. Cost: an item takes 10 ns on 3.11, where the interpreter takes the result from the slot `am_send`;
 since 3.12 it calls `tp_iternext`, and the StopIteration that carries the item makes that 35 ns. Cython cannot write
 these two, so they are put in at the end of the file; what Python code calls (`send`, `__next__`) does the same.
 Source: PEP 492, PEP 380, CPython's C API reference, "Async Object Structures".
@@ -13,9 +16,15 @@ from cpython.exc cimport PyErr_Restore
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
 
-from types import GenericAlias
+from types import CoroutineType, GenericAlias
 
-__all__ = ["Serving", "apply", "select"]
+__all__ = ["FAIR_PULLS", "Serving", "Waiter", "Watched", "apply", "select"]
+
+FAIR_PULLS = 64  # S17: after so many pulls that never suspended there is a real checkpoint,
+FAIR_SECONDS = 0.001  # or after so long
+
+cdef int fair_pulls = FAIR_PULLS
+cdef double fair_seconds = FAIR_SECONDS
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
@@ -36,21 +45,63 @@ cdef extern from "Python.h":
         PyObject *context
         PyObject *value
 
+    PyObject *PyList_GET_ITEM(object, Py_ssize_t)
     PySendResult PyIter_Send(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
 
 
 @cython.auto_pickle(False)
-cdef class Serving:
-    """Serves items from the current batch and asks for the next one. A subclass defines `_first`."""
+cdef class Waiter:
+    """Whose coroutine is waited for, and where: what `streams/_interrupt.py` needs to end the wait from outside.
+
+    Attributes:
+        _find_task: returns the task that runs; None: nobody will ask.
+        _waiting: a pull runs.
+        _consumer: the task that it suspended in, None if it did not yet.
+        _cancelling: how often that task had been cancelled before it waited.
+        _ending: the wait is to end, whatever it gives.
+        _asked: how often the task was cancelled for that.
+        _again: the timer after which that is repeated.
+    """
+
+    cdef public object _find_task
+    cdef public bint _waiting
+    cdef public object _consumer
+    cdef public Py_ssize_t _cancelling
+    cdef public bint _ending
+    cdef public Py_ssize_t _asked
+    cdef public object _again
+
+    cdef int begin(self) except -1:
+        self._waiting = True
+        self._consumer = None
+        self._ending = False
+        return 0
+
+    cdef int suspended(self) except -1:
+        if self._find_task is not None and self._consumer is None:
+            self._consumer = self._find_task()
+            self._cancelling = self._consumer.cancelling()
+        return 0
+
+
+@cython.auto_pickle(False)
+cdef class Serving(Waiter):
+    """Serves items from the current batch and asks for the next one. A subclass defines `_refill` and `_settle`."""
 
     cdef list _items
     cdef Py_ssize_t _served
-    cdef object _stop  # see `next_iternext`
+    cdef Next _spare  # the last one given out: if nobody kept it, it is used again
+    cdef object _stop  # see `stop_with`
+    cdef object _pull
+    cdef public object _now  # returns seconds
+    cdef int _pulls
+    cdef double _fair_until  # 0.0: others have just had their turn; -1.0: nobody has yet
 
     __class_getitem__ = classmethod(GenericAlias)
 
     def __cinit__(self):
         self._items = []
+        self._fair_until = -1.0
 
     def __aiter__(self):
         return self
@@ -63,10 +114,18 @@ cdef class Serving:
             Whatever the source or an operator raises, once; after that the stream is at its end.
         """
         if self._served >= len(self._items):
-            return self._first()
-        cdef Next next_ = Next.__new__(Next)
+            return refill(self, False)
+        cdef Next next_ = self._spare
+        if next_ is None or Py_REFCNT(next_) > 2:  # somebody has kept it
+            self._spare = next_ = Next.__new__(Next)
+        elif next_._refill is not None:
+            next_._refill = None
         next_._owner = self
         return next_
+
+    def _next_batch(self):
+        """Return the next batch when awaited, or what is left of this one. Raises: as `__anext__`."""
+        return refill(self, True)
 
     def _rest(self):
         """Return what was pulled and not served yet; it is served no more."""
@@ -74,31 +133,294 @@ cdef class Serving:
         self._items, self._served = [], 0
         return rest
 
-    def _serve(self, list batch not None):
-        """Make this the current batch and return its first item. Raises: StopAsyncIteration: it is empty."""
-        self._items, self._served = batch, 0
-        if not batch:
-            raise StopAsyncIteration
-        self._served = 1
-        return batch[0]
+    def _pull_with(self, pull):
+        """From now on call `pull`, without asking `_refill`; None: ask again."""
+        self._pull = pull
 
-    def _first(self):
-        """Return the first item of the next batch, when awaited: an `async def` that ends with `_serve`."""
+    def _breathed(self):
+        """Note a checkpoint."""
+        self._pulls, self._fair_until = 0, 0.0
+
+    def _refill(self):
+        """Return the next batch, or [] at the end, when awaited; called when there is nothing to pull with, or when it
+        is time to let others have their turn. May end with `await self._pulled()`.
+        """
         raise NotImplementedError
+
+    def _settle(self, batch, error):
+        """Say, when awaited, what became of a pull that gave no items, raised, or was interrupted: return [] or raise.
+        """
+        raise NotImplementedError
+
+    def _pulled(self):
+        """Return the next batch, or [] at the end, when awaited: now, whoever waits for a turn."""
+        cdef Refill pulling = refill(self, True)
+        pulling._raw = True
+        pulling.begin()
+        return pulling
+
+    def _must_breathe(self):
+        """Whether a checkpoint is due (S17)."""
+        return self.must_breathe()
+
+    cdef bint must_breathe(self) except -1:
+        cdef double now = self._now()
+        if self._fair_until == 0.0:
+            self._fair_until = now + fair_seconds
+            self._pulls = 0
+        self._pulls += 1
+        return self._pulls > fair_pulls or now >= self._fair_until
+
+
+cdef enum:
+    NEW
+    ASKED  # a coroutine of the subclass runs
+    PULLING
+    OVER
 
 
 @cython.final
-@cython.freelist(16)
+@cython.auto_pickle(False)
+cdef class Refill:
+    """What `__anext__` returns when the batch is used up: pulls, and gives the first item, or the whole batch.
+
+    Behaves as a coroutine does, see `Next`.
+    """
+
+    cdef Serving _owner
+    cdef object _inner  # what it waits for
+    cdef int _phase
+    cdef bint _whole
+    cdef bint _raw  # an empty batch is a result
+    cdef bint _suspended
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        """Begin, or go on. Raises: StopIteration: its value is the item."""
+        cdef PyObject *found = NULL
+        cdef PySendResult status = refill_send(<PyObject *>self, <PyObject *>value, &found)
+        result = <object>found
+        Py_DECREF(result)
+        if status == PYGEN_RETURN:
+            raise StopIteration(result)
+        return result
+
+    def throw(self, *error):
+        """Raise an exception where it is suspended. Raises: that; or as `send`."""
+        cdef PyObject *found = NULL
+        if self._phase == OVER:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        if self._phase == NEW:  # as a coroutine that has not begun: it is over, and nothing has happened
+            self._phase = OVER
+            return self._owner._refill().throw(*error)
+        cdef PySendResult status = self.go(NULL, error, &found)
+        result = <object>found
+        Py_DECREF(result)
+        if status == PYGEN_RETURN:
+            raise StopIteration(result)
+        return result
+
+    def close(self):
+        """Give it up."""
+        if self._phase == NEW:
+            self._phase = OVER
+        if self._phase == OVER:
+            return
+        try:
+            self.throw(GeneratorExit())
+        except (GeneratorExit, StopIteration):
+            return
+        raise RuntimeError("coroutine ignored GeneratorExit")
+
+    def __del__(self):
+        # As a coroutine that is dropped: the source is closed as far as that goes without waiting.
+        if self._phase == PULLING:
+            self.close()
+
+    cdef int begin(self) except -1:
+        self._inner = awaitable(self._owner._pull())
+        self._phase = PULLING
+        self._owner.begin()
+        return 0
+
+    cdef PySendResult go(self, PyObject *value, tuple error, PyObject **found) except PYGEN_ERROR:
+        """Let what it waits for go on, with a value or an error."""
+        cdef PySendResult status
+        cdef Serving owner = self._owner
+        while True:
+            failure = None
+            try:
+                if error is None:
+                    status = PyIter_Send(<PyObject *>self._inner, value, found)
+                else:
+                    status = throw_into(self._inner, error, found)
+            except BaseException as raised:
+                if self._phase != PULLING:
+                    self._phase, self._inner = OVER, None
+                    raise
+                failure = raised
+                status = PYGEN_ERROR
+            if status == PYGEN_NEXT:
+                if self._phase == PULLING and not self._suspended:
+                    self._suspended = True
+                    owner.suspended()
+                return PYGEN_NEXT
+            batch = None
+            if status == PYGEN_RETURN:
+                batch = <object>found[0]
+                Py_DECREF(batch)
+                found[0] = NULL
+            if self._phase == PULLING:
+                owner._waiting = False
+                if self._suspended:
+                    owner._fair_until = 0.0
+                if status == PYGEN_ERROR or not batch or owner._ending:
+                    self._phase = ASKED
+                    self._inner = owner._settle(batch, failure)
+                    value, error = <PyObject *>None, None
+                    continue
+            self._phase, self._inner = OVER, None
+            if self._raw:
+                item = batch
+            elif not batch:
+                raise StopAsyncIteration
+            elif self._whole:
+                item = batch
+            else:
+                owner._items, owner._served = batch, 1
+                item = (<list>batch)[0]
+            Py_INCREF(item)
+            found[0] = <PyObject *>item
+            return PYGEN_RETURN
+
+
+cdef PySendResult refill_send(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
+    """Begin, or go on: what `send` does, without an exception for the result."""
+    cdef Refill self = <Refill>op
+    cdef Serving owner = self._owner
+    if self._phase == OVER:
+        raise RuntimeError("cannot reuse already awaited coroutine")
+    if self._phase == NEW:
+        if value != <PyObject *>None:
+            raise TypeError("can't send non-None value to a just-started coroutine")
+        if owner._served < len(owner._items):  # another consumer has pulled meanwhile
+            self._phase = OVER
+            item = owner._rest() if self._whole else owner._items[owner._served]
+            owner._served += not self._whole
+            Py_INCREF(item)
+            found[0] = <PyObject *>item
+            return PYGEN_RETURN
+        if owner._pull is None or owner._waiting or owner.must_breathe():
+            self._phase = ASKED
+            self._inner = owner._refill()
+        else:
+            self.begin()
+    return self.go(value, None, found)
+
+
+cdef Refill refill(Serving owner, bint whole):
+    cdef Refill self = Refill.__new__(Refill)
+    self._owner = owner
+    self._whole = whole
+    return self
+
+
+cdef awaitable(value):
+    """Return what can be sent into."""
+    return value if type(value) is CoroutineType else value.__await__()
+
+
+cdef PySendResult throw_into(inner, tuple error, PyObject **found) except PYGEN_ERROR:
+    try:
+        result = inner.throw(*error)
+    except StopIteration as stop:
+        result = stop.value
+        Py_INCREF(result)
+        found[0] = <PyObject *>result
+        return PYGEN_RETURN
+    Py_INCREF(result)
+    found[0] = <PyObject *>result
+    return PYGEN_NEXT
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Watched:
+    """Awaits a coroutine for a `Waiter`, and has `on_wait()` called when it suspends for the first time."""
+
+    cdef Waiter _waiter
+    cdef object _inner
+    cdef object _on_wait
+
+    def __init__(self, Waiter waiter not None, coroutine, on_wait):
+        self._waiter = waiter
+        self._inner = awaitable(coroutine)
+        self._on_wait = on_wait
+        waiter.begin()
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        """Begin, or go on. Raises: StopIteration: its value is the result."""
+        cdef PyObject *found = NULL
+        cdef PySendResult status = watched_send(<PyObject *>self, <PyObject *>value, &found)
+        result = <object>found
+        Py_DECREF(result)
+        if status == PYGEN_RETURN:
+            raise StopIteration(result)
+        return result
+
+    def throw(self, *error):
+        """Raise an exception where it is suspended. Raises: that; or as `send`."""
+        over = True
+        try:
+            result = self._inner.throw(*error)
+            over = False
+        finally:
+            self._waiter._waiting = not over
+        return result
+
+    def close(self):
+        """Give it up."""
+        self._waiter._waiting = False
+        self._inner.close()
+
+
+cdef PySendResult watched_send(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
+    """What `send` does, without an exception for the result."""
+    cdef Watched self = <Watched>op
+    cdef PySendResult status = PYGEN_ERROR
+    try:
+        status = PyIter_Send(<PyObject *>self._inner, value, found)
+    finally:
+        if status != PYGEN_NEXT:
+            self._waiter._waiting = False
+    if status == PYGEN_NEXT and self._waiter._consumer is None:
+        self._waiter.suspended()
+        self._on_wait()
+    return status
+
+
+@cython.final
 @cython.auto_pickle(False)
 cdef class Next:
     """What `__anext__` returns while the batch lasts. As with a coroutine, nothing happens before it is awaited, which
     can be done once, and a task can be made of it; but nobody is warned if it never is, as nothing is lost then.
 
-    If others have emptied the batch by the time it is awaited, it hands over to `_first`.
+    If others have emptied the batch by the time it is awaited, it hands over to a `Refill`.
     """
 
     cdef Serving _owner  # None when it is over
-    cdef object _first
+    cdef Refill _refill
 
     def __await__(self):
         return self
@@ -118,47 +440,56 @@ cdef class Next:
 
     def throw(self, *error):
         """Raise an exception where it is suspended. Raises: that; or as `send`."""
-        return self._coroutine().throw(*error)
+        return self._handed_over().throw(*error)
 
     def close(self):
         """Give it up."""
-        if self._owner is not None or self._first is not None:
-            self._coroutine().close()
+        if self._owner is not None or self._refill is not None:
+            self._handed_over().close()
 
-    cdef object _coroutine(self):
-        if self._first is None:
+    cdef Refill _handed_over(self):
+        if self._refill is None:
             if self._owner is None:
                 raise RuntimeError("cannot reuse already awaited coroutine")
-            self._first, self._owner = self._owner._first(), None
-        return self._first
+            self._refill, self._owner = refill(self._owner, False), None
+        return self._refill
 
 
 cdef PySendResult next_send(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
     """Begin, or go on: what `send` does, without an exception for the result."""
-    cdef Next self = <Next>op
-    cdef Serving owner = self._owner
+    cdef Serving owner = (<Next>op)._owner
     if owner is not None and value != <PyObject *>None:
         raise TypeError("can't send non-None value to a just-started coroutine")
     if owner is None or owner._served >= len(owner._items):
-        first = self._coroutine()
-        return PyIter_Send(<PyObject *>first, value, found)
-    self._owner = None
-    item = owner._items[owner._served]
+        refill_ = (<Next>op)._handed_over()
+        return refill_send(<PyObject *>refill_, value, found)
+    (<Next>op)._owner = None
+    found[0] = PyList_GET_ITEM(owner._items, owner._served)
+    Py_INCREF(<object>found[0])
     owner._served += 1
-    Py_INCREF(item)
-    found[0] = <PyObject *>item
     return PYGEN_RETURN
 
 
 cdef PyObject *next_iternext(PyObject *op) except NULL:
-    """As `send(None)`. Since 3.12 every item leaves here, so the exception that carries it is used again: a new one
-    would cost 60 ns. Not if anybody has kept or caught it. No traceback is added, as a `raise` here would do.
-    """
+    """As `send(None)`."""
     cdef PyObject *found = NULL
     cdef Serving owner = (<Next>op)._owner
     cdef PySendResult status = next_send(op, <PyObject *>None, &found)
-    if status == PYGEN_NEXT:
-        return found
+    return found if status == PYGEN_NEXT else stop_with(owner, found)
+
+
+cdef PyObject *refill_iternext(PyObject *op) except NULL:
+    """As `send(None)`."""
+    cdef PyObject *found = NULL
+    cdef PySendResult status = refill_send(op, <PyObject *>None, &found)
+    return found if status == PYGEN_NEXT else stop_with((<Refill>op)._owner, found)
+
+
+cdef PyObject *stop_with(Serving owner, PyObject *found) except NULL:
+    """Raise StopIteration with a value. Since 3.12 every item leaves here, so the exception that carries it is used
+    again: a new one would cost 60 ns. Not if anybody has kept or caught it. No traceback is added, as a `raise` here
+    would do.
+    """
     stop = None if owner is None else owner._stop
     cdef Stop *fields = <Stop *><PyObject *>stop
     if stop is None or Py_REFCNT(stop) > 2 or fields.traceback != NULL or fields.context != NULL:
@@ -177,9 +508,12 @@ cdef PyObject *next_iternext(PyObject *op) except NULL:
 
 (<Slots *>Next).tp_as_async.am_send = next_send
 (<Slots *>Next).tp_iternext = next_iternext
+(<Slots *>Refill).tp_as_async.am_send = refill_send
+(<Slots *>Refill).tp_iternext = refill_iternext
+(<Slots *>Watched).tp_as_async.am_send = watched_send
 
 
-def apply(fn, items, list out not None, type plain):
+def apply(fn, items, list out not None, object plain):
     """Append `fn(item)` to `out` for each item, as long as it is a `plain`; return the first (item, result) else.
 
     Args: items: an iterator; what follows that item is left in it. Returns: None: no items are left.
@@ -193,7 +527,7 @@ def apply(fn, items, list out not None, type plain):
     return None
 
 
-def select(fn, items, list out not None, type plain):
+def select(fn, items, list out not None, object plain):
     """Append to `out` items for which `fn(item)` is true, as long as that is a bool or a `plain`; else as `apply`."""
     for item in items:
         result = fn(item)

@@ -133,39 +133,60 @@ cdef class NDJSONParser(Parser):
         return 0
 
     cdef int parse(self, const char *p, size_t n, list out) except -1:
-        cdef size_t off = 0, end
+        cdef size_t off = 0
+        while self.step(p, n, &off, out):
+            pass
+        return 0
+
+    cdef bint step(self, const char *p, size_t n, size_t *off, list out) except -1:
+        cdef size_t start, end
         cdef unsigned held
         cdef const char *lf
         if n == 0:
-            return 0
+            return False
         if self._start.bom != MS_SSE_BOM_DONE:
-            if not ms_sse_bom(&self._start, p, n, &off, &held):
+            if not ms_sse_bom(&self._start, p, n, off, &held):
                 self._base += n
-                return 0
+                return False
             if held:
                 self._keep_bom(held, out)
-        while off < n and self.error is None:
-            lf = <const char *>memchr(p + off, c"\n", n - off)
+        start = off[0]
+        if start < n and self.error is None:
+            lf = <const char *>memchr(p + start, c"\n", n - start)
             end = <size_t>(lf - p) if lf != NULL else n
             if self._discarding:
                 pass
             elif self._tail.n or lf == NULL:
-                self._save(p + off, end - off, self._base + off, out)
-            elif end - off > self._max_line_bytes:
-                self._too_long(self._base + off, out)
-            if lf == NULL or self.error is not None:
-                break
-            self.line += 1
-            if self._discarding:
-                self._discarding = False
-            elif self._tail.n:
-                self._line(self._tail.p, self._tail.n, self._tail_offset, False, out)
-                buffer_clear(&self._tail)
-            else:
-                self._line(p + off, end - off, self._base + off, False, out)
-            off = end + 1
+                self._save(p + start, end - start, self._base + start, out)
+            elif end - start > self._max_line_bytes:
+                self._too_long(self._base + start, out)
+            if lf != NULL and self.error is None:
+                self.line += 1
+                if self._discarding:
+                    self._discarding = False
+                elif self._tail.n:
+                    self._line(self._tail.p, self._tail.n, self._tail_offset, False, out)
+                    buffer_clear(&self._tail)
+                else:
+                    self._line(p + start, end - start, self._base + start, False, out)
+                off[0] = end + 1
+                return True
         self._base += n
-        return 0
+        return False
+
+    cdef bint resting(self) noexcept:
+        return (
+            self._start.bom == MS_SSE_BOM_DONE and self._tail.n == 0 and not self._discarding and self.error is None
+        )
+
+    cdef void pass_over(self, size_t n) noexcept:
+        self._base += n
+
+    cdef void hand_back(self, size_t n) noexcept:
+        self._base -= n
+
+    cdef void count_frames(self, size_t n) noexcept:
+        self.line += n
 
     cdef int _keep_bom(self, unsigned held, list out) except -1:
         """Bytes that began like a BOM but were none are the beginning of the first line."""

@@ -26,3 +26,10 @@ cdef class Parser:
     cdef int parse(self, const char *p, size_t n, list out) except -1
     cdef int end(self, list out) except -1
     cdef int restart(self) except -1
+
+    # For who reads frame by frame (_shape.pyx), between `enter` and the end of its work:
+    cdef bint resting(self) noexcept
+    cdef bint step(self, const char *p, size_t n, size_t *off, list out) except -1
+    cdef void pass_over(self, size_t n) noexcept
+    cdef void hand_back(self, size_t n) noexcept
+    cdef void count_frames(self, size_t n) noexcept

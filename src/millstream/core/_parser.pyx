@@ -107,3 +107,20 @@ cdef class Parser:
 
     cdef int restart(self) except -1:
         raise NotImplementedError
+
+    cdef bint resting(self) noexcept:
+        """Whether nothing of what was read can change what the next bytes mean."""
+        return False
+
+    cdef bint step(self, const char *p, size_t n, size_t *off, list out) except -1:
+        """Read p[off[0]..n) to the end of an event, or of an empty block: true. False: the chunk is used up."""
+        raise NotImplementedError
+
+    cdef void pass_over(self, size_t n) noexcept:
+        """The rest of a chunk of n bytes is kept by the caller."""
+
+    cdef void hand_back(self, size_t n) noexcept:
+        """The next chunk is the last n bytes that were passed over."""
+
+    cdef void count_frames(self, size_t n) noexcept:
+        """The caller has read n events in the parser's place, each in its chunk."""

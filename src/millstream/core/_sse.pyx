@@ -62,15 +62,6 @@ cdef class SSEMessage:
         unknown: lines with unknown field names, joined with LF ("" unless `keep_unknown=True`).
     """
 
-    cdef readonly str event
-    cdef readonly str data
-    cdef readonly str id
-    cdef readonly object retry
-    cdef readonly bint named
-    cdef readonly uint64_t offset
-    cdef readonly bint unterminated
-    cdef readonly str unknown
-
     def __init__(self):
         raise TypeError("SSEMessage is made by SSEParser.feed")
 
@@ -250,45 +241,67 @@ cdef class SSEParser(Parser):
         return 0
 
     cdef int parse(self, const char *p, size_t n, list out) except -1:
-        cdef size_t off = 0, end
+        cdef size_t off = 0
+        while self.step(p, n, &off, out):
+            pass
+        return 0
+
+    cdef bint step(self, const char *p, size_t n, size_t *off, list out) except -1:
+        cdef size_t end
         cdef unsigned held
         cdef ms_span line
         cdef uint64_t offset
         if n == 0:
-            return 0
+            return False
         if self._lines.bom != MS_SSE_BOM_DONE:
-            if not ms_sse_bom(&self._lines, p, n, &off, &held):
+            if not ms_sse_bom(&self._lines, p, n, off, &held):
                 self._base += n
-                return 0
+                return False
             if held:
                 self._keep_bom(held)
-        if (self._tail.n or self._skipping) and off < n:
+        if (self._tail.n or self._skipping) and off[0] < n:
             # The first line of this chunk began in an earlier one.
-            end = off + ms_scan_eol(p + off, n - off)
+            end = off[0] + ms_scan_eol(p + off[0], n - off[0])
             if not self._skipping:
-                self._save(p + off, end - off, self._base + off)
+                self._save(p + off[0], end - off[0], self._base + off[0])
             if end == n or self.error is not None:
                 self._base += n
-                return 0
-            off = end
-            ms_sse_line(&self._lines, p, n, &off, &line)  # only to step over the terminator
+                return False
+            off[0] = end
+            ms_sse_line(&self._lines, p, n, off, &line)  # only to step over the terminator
             if self._skipping:
                 self._skipping = False
             else:
                 line.p = self._tail.p
                 line.n = self._tail.n
                 self._line(line, self._tail_offset, out)
-        while self.error is None and ms_sse_line(&self._lines, p, n, &off, &line) == MS_SSE_LINE:
+        while self.error is None and ms_sse_line(&self._lines, p, n, off, &line) == MS_SSE_LINE:
             offset = self._base + <size_t>(line.p - p)
             self._line(line, offset, out)
+            if line.n == 0 and off[0] < n:
+                if self._tail.n:
+                    buffer_clear(&self._tail)
+                return True
         # The order matters: the data may still be a span of the tail, which _save reuses.
         self._own()
         if not self._skipping:
             buffer_clear(&self._tail)
-        if off < n and self.error is None:
-            self._save(p + off, n - off, self._base + off)
+        if off[0] < n and self.error is None:
+            self._save(p + off[0], n - off[0], self._base + off[0])
         self._base += n
-        return 0
+        return False
+
+    cdef bint resting(self) noexcept:
+        return (
+            self._lines.bom == MS_SSE_BOM_DONE and not self._lines.after_cr and self._tail.n == 0
+            and not (self._skipping or self._begun) and self.error is None
+        )
+
+    cdef void pass_over(self, size_t n) noexcept:
+        self._base += n
+
+    cdef void hand_back(self, size_t n) noexcept:
+        self._base -= n
 
     cdef int _keep_bom(self, unsigned held) except -1:
         """Bytes that began like a BOM but were none are the beginning of the first line."""

@@ -146,3 +146,70 @@ cdef extern from "ms_json.h" nogil:
     bint ms_json_in_string(const ms_json *s)
     bint ms_json_number_is_whole(const ms_json *s)
     void ms_json_value_done(ms_json *s, bint bare)
+
+
+cdef extern from "ms_shape.h" nogil:
+    const int MS_SHAPE_HOLES
+    int MS_SHAPE_MISS
+    int MS_SHAPE_HIT
+    int MS_SHAPE_MORE
+    int MS_SHAPE_PAYLOAD
+    int MS_SHAPE_ECHO
+
+    ctypedef struct ms_shape_list:
+        uint8_t *hole
+        uint8_t n
+
+    ctypedef struct ms_shape:
+        ms_shape_list tight
+        ms_shape_list loose
+        uint32_t cold
+        uint32_t n_bytes
+
+    ctypedef struct ms_shape_cut:
+        size_t start
+        size_t end
+        uint8_t kind
+        bint cold
+
+    ctypedef struct ms_shape_text:
+        const char *p
+        size_t n
+        bint escaped
+        bint wide
+
+    int ms_shape_string(const char *p, size_t n, size_t *i, ms_shape_text *text)
+    int ms_shape_match(
+        const ms_shape_list *list, const char *bytes, const char *p, size_t n, size_t *end, ms_shape_text *text,
+        ms_shape_cut *cuts
+    )
+    size_t ms_shape_unescape(ms_shape_text *text, char *out)
+
+
+cdef extern from "ms_shape_make.h" nogil:
+    const int MS_SHAPE_PATHS
+    size_t MS_SHAPE_BYTES
+    uint32_t MS_SHAPE_ANY
+    int MS_SHAPE_ANSWER
+    int MS_SHAPE_IGNORED
+    int MS_SHAPE_SELDOM
+    int MS_SHAPE_LATEST
+
+    ctypedef struct ms_shape_step:
+        const char *key
+        uint32_t n
+
+    ctypedef struct ms_shape_path:
+        const ms_shape_step *step
+        uint32_t n
+        uint8_t role
+
+    bint ms_shape_sse(const char *p, size_t n, size_t *start, size_t *end)
+    bint ms_shape_scan(
+        const char *p, size_t start, size_t end, const ms_shape_path *paths, uint32_t n_paths, bint padded,
+        ms_shape_cut *cuts, size_t *n_cuts
+    )
+    size_t ms_shape_size(size_t n, const ms_shape_cut *cuts, size_t n_cuts)
+    void ms_shape_cut_up(
+        ms_shape *shape, char *bytes, const char *p, size_t n, const ms_shape_cut *cuts, size_t n_cuts
+    )

@@ -10,17 +10,34 @@ after everything that had arrived before it. How the bytes were cut never change
 A protocol is one file: a subclass of `SSEDecoder` or `NDJSONDecoder` with `name`, `gives` and `_object`, which
 gets each message as a dict and calls the methods of "what protocols call" below. It may read the dict without care:
 what it raises on a shape that it did not expect becomes a `ProtocolError` with the offset of the message.
+
+Most messages of a stream repeat an earlier one but for the text. A protocol that declares `shapes` has those read
+without JSON and without its own code (core/_shape.pyx): what it made of the earlier message is made again, with the new
+text. That is the same as `_object` would do, if `_object` keeps the contract:
+
+- C1, parametric. In a message with a text at a `payload` path it does not look at what is at `ignored` and `seldom`
+  paths, and hands the text on as it is: it may ask only whether the text is empty.
+- C2, pure. If such a message gives exactly one event and does not call `_change`, reading it once more changes nothing,
+  apart from what C4 says and from the one list that gets each text (`_sink`).
+- C3, change. Whatever else a message changes of what later texts depend on (a tool's id, a block's kind), it says so:
+  it gives an event of another kind or more than one, or calls `_change`. `_begin`, `_finish` and `_fail` call it.
+- C4, latest. What messages only overwrite (`usage`) is set by `_latest`, and by it alone.
+
+tests/protocols/test_shapes_contract.py holds every protocol to each of them. A subclass that overrides a method
+declares `shapes` anew, or has none.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from orjson import JSONDecodeError, loads
 
-from millstream.core import NDJSONParser, SSEMessage, SSEParser
+from millstream.core import NDJSONParser, Shapes, SSEMessage, SSEParser
+from millstream.core._shape import Fed, FrameReader, layouts_of
 from millstream.errors import ConcurrentUseError, LimitExceeded, ParseError, ParserClosed, ProtocolError, StreamError
 from millstream.events import (
     Error,
@@ -29,6 +46,7 @@ from millstream.events import (
     FinishReason,
     Raw,
     ReasoningDelta,
+    Safety,
     Start,
     TextDelta,
     ToolCall,
@@ -39,7 +57,7 @@ from millstream.limits import DEFAULT_LIMITS, Limits, refuse_no_limits
 from millstream.protocols._errors import provider_error
 from millstream.protocols._tools import ToolCalls
 
-__all__ = ["ANSWER", "Bytes", "Decoder", "NDJSONDecoder", "SSEDecoder"]
+__all__ = ["ANSWER", "Bytes", "Decoder", "DecoderStats", "NDJSONDecoder", "SSEDecoder"]
 
 Bytes = bytes | bytearray | memoryview
 
@@ -49,13 +67,34 @@ ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta, ToolCall, Usage, Raw)
 # What reading a dict of an unexpected shape raises.
 SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
+# The events that carry a text, and the field where; of a `Raw`, which is made of a whole message, that is all of it.
+LAYOUTS = layouts_of(
+    {TextDelta: "text", ReasoningDelta: "text", ToolCallDelta: "arguments", Safety: "note", Raw: "data"}, whole=Raw
+)
 
-class Decoder(ABC):
+
+class DecoderStats(NamedTuple):
+    """How the messages of a response were read, so far.
+
+    Attributes:
+        hits: by a shape, without JSON.
+        misses: in full.
+        compiles: shapes that were made.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    compiles: int = 0
+
+
+class Decoder(Fed, ABC):
     """Bytes of one response -> typed events.
 
     Args:
         limits: the caps to keep, see `Limits`.
         provider: the name to put into errors; by default that of the protocol.
+        shapes: read messages that repeat each other without their JSON. The events are the same without; off is for who
+            looks for an error in this library.
     """
 
     name: ClassVar[str]
@@ -64,44 +103,53 @@ class Decoder(ABC):
     """The kinds of event that it can give besides `Start`, `Error` and `Finish`."""
     reasons: ClassVar[dict[str, FinishReason]] = {}
     """The wire's finish reasons in the common vocabulary; what is missing here becomes "other"."""
+    shapes: ClassVar[Shapes | None] = None
+    """Where messages hold their text, and what is not looked at in such messages: the contract is above."""
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, provider: str | None = None) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "shapes" not in vars(cls) and any(isinstance(member, FunctionType) for member in vars(cls).values()):
+            cls.shapes = None  # what was declared for other methods need not hold for these
+
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, provider: str | None = None, shapes: bool = True) -> None:
         refuse_no_limits(limits)
         self.limits = limits
         self.provider = provider or self.name
         self._parser = self._make_parser()
+        self._reader = self._make_reader(self.shapes if shapes else None)
         self._busy = False
         self._restart()
 
     def _restart(self) -> None:
-        self._out: list[Event] = []
-        self._begun = False
+        self._out = []
+        self._begun = self._interrupted = False
         self._closed = False
         self.ended = False
-        """The wire's own end was seen, or a fatal error: whatever else the body holds is ignored."""
         self._model = ""
         self._id = ""
-        self._usage: Usage | None = None
+        self._usage = None
         self._reasons: dict[int, str] = {}
         self._tools = ToolCalls()
+        self._moved = False
+
+    @property
+    def stats(self) -> DecoderStats:
+        """How the messages of this response were read; zeros where frames are not read at all (event streams)."""
+        reader = self._reader
+        return DecoderStats(reader.hits, reader.misses, reader.compiles) if reader is not None else DecoderStats()
+
+    if TYPE_CHECKING:
+
+        def feed(self, data: Bytes) -> list[Event]: ...
 
     @abstractmethod
     def _make_parser(self) -> Any: ...
 
+    def _make_reader(self, shapes: Shapes | None) -> FrameReader | None:
+        return None
+
     @abstractmethod
     def _message(self, message: Any) -> None: ...
-
-    def feed(self, data: Bytes) -> list[Event]:
-        """Feed a chunk of the body and return the events it completed.
-
-        Args: data: bytes-like, of any length; not kept after the return.
-        Returns: list of events in stream order; empty means that more input is needed, or that `ended` is true.
-        Raises: ParserClosed: used after `close`. ConcurrentUseError: entered twice. TypeError: it is not bytes-like.
-        Cost: framing, one orjson.loads per message, one event per delta.
-        """
-        if self._closed:
-            raise ParserClosed("this decoder has ended; call reset() to start a new stream")
-        return self._run(data)
 
     def close(self) -> list[Event]:
         """Say that the body has ended, and return the last events, `Finish` at the latest here.
@@ -110,7 +158,7 @@ class Decoder(ABC):
         """
         if self._closed:
             return []
-        out = self._run(None)
+        out = self._run(None, [])
         self._closed = True
         return out
 
@@ -126,59 +174,90 @@ class Decoder(ABC):
     def reset(self) -> None:
         """Forget everything and be ready for a new response."""
         self._refuse_reentry()
-        self._parser.reset()
+        if self._reader is not None:
+            self._reader.reset()
+        else:
+            self._parser.reset()
         self._restart()
 
     def _refuse_reentry(self) -> None:
         if self._busy:
             raise ConcurrentUseError("one decoder was used from two places at once; give each stream its own")
 
-    def _run(self, data: Bytes | None) -> list[Event]:
+    def _run(self, data: Bytes | None, out: list[Event]) -> list[Event]:
+        """Read a chunk, or (None) the end of the body: what it gives is added to `out`, and returned."""
         self._refuse_reentry()
-        out = self._out = list[Event]()
+        self._out = out
         if self.ended:
             return out
         self._busy = True
+        reader = self._reader
         try:
-            self._messages(self._parser.close() if data is None else self._parser.feed(data))
+            if reader is None:
+                self._read(data)
+            elif data is None:
+                reader.close(self, out)
+            else:
+                reader.feed(self, data, out)
             if self._parser.error is not None and not self.ended:
                 self._fail(self._parser.error)
         except ParseError as error:
             # At the end of the body a last message that cannot be read was cut off: a truncation, not an error.
             if data is not None or isinstance(error, LimitExceeded):
                 self._fail(error)
-        except TypeError as error:
-            if data is None or isinstance(data, Bytes):
+        except SHAPE_ERRORS as error:
+            if reader is not None and reader.reading:
+                if data is not None:
+                    self._fail(self._misfit(reader.message, error))
+            elif data is None or isinstance(data, Bytes) or not isinstance(error, TypeError):
                 raise
-            raise TypeError(_no_bytes(data)) from error
+            else:
+                raise TypeError(_no_bytes(data)) from error
         finally:
             self._busy = False
         if data is None and not self.ended:
             self._end()
         return out
 
+    def _read(self, data: Bytes | None) -> None:
+        """Read with a parser that is Python. A reader refuses by itself what follows an interruption."""
+        if self._interrupted:
+            raise ParserClosed("this decoder was interrupted by an exception; call reset() to start a new stream")
+        self._interrupted = True
+        try:
+            self._messages(self._parser.close() if data is None else self._parser.feed(data))
+        except (*SHAPE_ERRORS, BufferError, ParseError):
+            self._interrupted = False
+            raise
+        self._interrupted = False
+
     def _messages(self, messages: Iterable[Any]) -> None:
         for message in messages:
             try:
                 self._message(message)
             except SHAPE_ERRORS as error:
-                offset = getattr(message, "offset", None)
-                where = "" if offset is None else f" at byte {offset}"
-                raise ProtocolError(
-                    f"the message{where} does not fit {self.name}: {type(error).__name__}",
-                    offset=offset,
-                    reason="shape",
-                    provider=self.provider,
-                ) from error
+                raise self._misfit(message, error) from error
             if self.ended:
                 return
+
+    def _misfit(self, message: Any, error: Exception) -> ProtocolError:
+        offset = getattr(message, "offset", None)
+        where = "" if offset is None else f" at byte {offset}"
+        misfit = ProtocolError(
+            f"the message{where} does not fit {self.name}: {type(error).__name__}",
+            offset=offset,
+            reason="shape",
+            provider=self.provider,
+        )
+        misfit.__cause__ = error
+        return misfit
 
     # --- what protocols call -------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """Emit `Start` if it is not out yet. `_model` and `_id` should be known by now."""
         if not self._begun:
-            self._begun = True
+            self._begun = self._moved = True
             self._out.append(Start(self._model, self._id))
 
     def _emit(self, event: Event) -> None:
@@ -187,8 +266,28 @@ class Decoder(ABC):
             self._begin()
         self._out.append(event)
 
+    def _change(self) -> None:
+        """Say that this message changes what later texts become (C3)."""
+        self._moved = True
+
+    def _latest(self, obj: dict[str, Any]) -> None:
+        """Set what each message overwrites, and nothing else (C4).
+
+        Called by `_object`, and again with the last message that was read by a shape and has such values.
+        """
+
+    def _sink(self, event: Event) -> list[str] | bool | None:
+        """The list that gets the text of each event like this one, if any does; False if it began something.
+
+        Of a `Raw`, the list that the message's text went to, if `_object` has put it into `_grown`.
+        """
+        if type(event) is not ToolCallDelta:
+            return self._grown
+        return False if self._tools.growing is None else self._tools.growing
+
     def _finish(self, raw_reason: str, choice: int = 0) -> None:
         """Remember why an answer ended and give its tool calls. `Finish` itself comes with the wire's own end."""
+        self._change()
         self._reasons[choice] = raw_reason
         for call in self._tools.finish(choice, cut=self._normal(raw_reason) is FinishReason.LENGTH):
             self._emit(call)
@@ -222,6 +321,8 @@ class Decoder(ABC):
 
     def _last(self, reason: FinishReason) -> None:
         self._begin()
+        if self._reader is not None:
+            self._reader.settle(self)
         if self._usage is not None:
             self._out.append(self._usage)
         choices = dict(self._reasons) if len(self._reasons) > 1 else None
@@ -248,6 +349,10 @@ class SSEDecoder(Decoder):
     def _make_parser(self) -> SSEParser:
         # AI servers leave out the last blank line, and report errors in lines that are no SSE fields.
         return SSEParser(max_event_bytes=self.limits.max_event_bytes, at_eof="deliver", keep_unknown=True)
+
+    def _make_reader(self, shapes: Shapes | None) -> FrameReader:
+        direct = type(self)._message is SSEDecoder._message
+        return FrameReader(self._parser, self.limits.max_event_bytes, shapes, LAYOUTS, direct)
 
     def _message(self, message: SSEMessage) -> None:
         if message.unknown:
@@ -291,6 +396,10 @@ class NDJSONDecoder(Decoder):
 
     def _make_parser(self) -> NDJSONParser:
         return NDJSONParser(max_line_bytes=self.limits.max_line_bytes)
+
+    def _make_reader(self, shapes: Shapes | None) -> FrameReader:
+        direct = type(self)._message is NDJSONDecoder._message
+        return FrameReader(self._parser, self.limits.max_line_bytes, shapes, LAYOUTS, direct)
 
     def _message(self, message: Any) -> None:
         self._object(message)

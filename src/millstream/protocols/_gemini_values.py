@@ -35,9 +35,8 @@ def citations(raw: dict[str, Any]) -> list[Citation]:
 
 def normal_usage(raw: dict[str, Any]) -> Usage:
     """Cumulative: the last one counts. `candidatesTokenCount` leaves the thoughts out."""
-    given, made, total = (
-        count(raw.get(key)) for key in ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
-    )
+    given, made = count(raw.get("promptTokenCount")), count(raw.get("candidatesTokenCount"))
+    total = count(raw.get("totalTokenCount"))
     if total is None and given is not None and made is not None:
         total = given + made
     cached, thoughts = count(raw.get("cachedContentTokenCount")), count(raw.get("thoughtsTokenCount"))

@@ -29,9 +29,11 @@ class ProviderTools:
         """A call begins; `input` is what is known of it already."""
         self._open[key] = self.whole(key, id, name, input, meta=meta), []
 
-    def add(self, key: int, fragment: str) -> None:
-        """Add a fragment of the input's JSON text to a call that has begun."""
-        self._open[key][1].append(fragment)
+    def add(self, key: int, fragment: str) -> list[str]:
+        """Add a fragment of the input's JSON text to a call that has begun. Returns: where it went."""
+        parts = self._open[key][1]
+        parts.append(fragment)
+        return parts
 
     def whole(
         self, key: int, id: str, name: str, input: Any, *, meta: dict[str, Any] | None = None

@@ -40,6 +40,8 @@ class ToolCalls:
         self._n: dict[int, int] = {}
         self.any_given = False
         """Whether any call of the first choice was handed out."""
+        self.growing: list[str] | None = None
+        """What the last fragment was added to, if all that it did was to add its arguments there."""
 
     def __contains__(self, key: Hashable) -> bool:
         return (0, key) in self._open
@@ -62,7 +64,9 @@ class ToolCalls:
             self._n[choice] = index + 1
             self._open.pop((choice, key), None)
             call = self._open[choice, key] = _Call(key, choice, index, id, name, json)
+            self.growing = None
         else:
+            self.growing = call.parts if (call.id or not id) and (call.name or not name) else None
             call.id = call.id or id
             call.name = call.name or name
         if arguments is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from millstream.events import File
 
-__all__ = ["count", "file_of", "label", "number", "text"]
+__all__ = ["count", "file_of", "label", "members", "number", "text"]
 
 
 def text(value: Any) -> str:
@@ -24,6 +24,11 @@ def label(value: Any) -> str:
     return str(value) if type(value) is int else ""
 
 
+def members(value: Any) -> dict[str, Any]:
+    """Return an object of counts, an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def number(value: Any) -> int:
     """Return an index, 0 if it is missing. Raises TypeError if it is no whole number."""
     if value is None:
@@ -35,9 +40,9 @@ def number(value: Any) -> int:
 
 def count(value: Any) -> int | None:
     """Return a token count or a position, None if it is no whole number."""
-    if type(value) is float and value.is_integer():
-        return int(value)
-    return value if type(value) is int else None
+    if type(value) is int:
+        return value
+    return int(value) if type(value) is float and value.is_integer() else None
 
 
 def file_of(url: str, index: int) -> File:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from millstream.core import Shapes
 from millstream.events import (
     Citation,
     Citations,
@@ -42,6 +43,7 @@ class AnthropicMessagesDecoder(SSEDecoder):
         "refusal": FinishReason.CONTENT_FILTER,
         "pause_turn": FinishReason.PAUSE,
     }
+    shapes = Shapes(payload=("delta.text", "delta.thinking", "delta.partial_json"), padded=True)
 
     def _restart(self) -> None:
         super()._restart()
@@ -142,7 +144,7 @@ class AnthropicMessagesDecoder(SSEDecoder):
                     self._whole_input.pop(index, None)
                     self._emit(self._tools.fragment(index, "", "", text(delta["partial_json"])))
             case "input_json_delta" if index in self._provider_tools:
-                self._provider_tools.add(index, text(delta["partial_json"]))
+                self._grown = self._provider_tools.add(index, text(delta["partial_json"]))
                 self._raw(message)
             case "citations_delta":
                 raw = delta["citation"]

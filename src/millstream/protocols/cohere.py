@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from orjson import dumps
 
+from millstream.core import Shapes
 from millstream.events import (
     Citation,
     Citations,
@@ -83,6 +84,15 @@ class CohereV2Decoder(_Cohere, SSEDecoder):
     """message-start (tool-plan-delta | tool-call-* | content-* | citation-*)* message-end [DONE]."""
 
     name = "cohere-v2"
+    shapes = Shapes(
+        payload=(
+            "delta.message.content.text",
+            "delta.message.content.thinking",
+            "delta.message.tool_plan",
+            "delta.message.tool_calls.function.arguments",
+        ),
+        meta=("part",),
+    )
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         index = number(obj.get("index"))
@@ -134,7 +144,8 @@ class CohereV1Decoder(_Cohere, NDJSONDecoder):
 
     name = "cohere-v1-ndjson"
     media_types = ("application/stream+json", "application/x-ndjson", "application/jsonl", "application/ndjson")
-    gives = (*_Cohere.gives, ProviderToolCall, ProviderToolResult)
+    gives: ClassVar[tuple[type[Event], ...]] = (*_Cohere.gives, ProviderToolCall, ProviderToolResult)
+    shapes = Shapes(payload=("text", "tool_call_delta.parameters"))
 
     def _restart(self) -> None:
         super()._restart()

@@ -15,7 +15,7 @@ from typing import Any
 
 from orjson import JSONDecodeError, dumps, loads
 
-from millstream.core import SSEMessage
+from millstream.core import Shapes, SSEMessage
 from millstream.events import (
     Citations,
     File,
@@ -39,6 +39,9 @@ __all__ = ["GeminiArrayDecoder", "GeminiDecoder"]
 
 BLOCKED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "LANGUAGE", "IMAGE_SAFETY")
 CODE = "code_execution"
+TEXT = {"text"}
+# In the order in which they are told.
+SOURCES = dict.fromkeys(("citationMetadata", "groundingMetadata", "urlContextMetadata")).keys()
 BLOCKED_IMAGE = ("IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION")
 
 
@@ -71,16 +74,21 @@ class _Gemini(Decoder):
         if obj.get("error"):
             self._fail(provider_error(obj, provider=self.provider))
             return True
-        self._model = self._model or label(obj.get("modelVersion"))
-        self._id = self._id or label(obj.get("responseId"))
-        feedback, candidates, usage = obj.get("promptFeedback"), obj.get("candidates"), obj.get("usageMetadata")
-        if usage:
-            self._usage = normal_usage(usage)
+        if not self._begun:
+            self._model = self._model or label(obj.get("modelVersion"))
+            self._id = self._id or label(obj.get("responseId"))
+        feedback, candidates, usage = obj.get("promptFeedback"), obj.get("candidates"), self._latest(obj)
         if feedback:
             self._feedback(feedback)
         for candidate in candidates or ():
             self._candidate(candidate, number(candidate.get("index")))
         return bool(feedback or usage) or candidates is not None
+
+    def _latest(self, obj: dict[str, Any]) -> Any:
+        usage = obj.get("usageMetadata")
+        if usage:
+            self._usage = normal_usage(usage)
+        return usage
 
     def _feedback(self, feedback: dict[str, Any]) -> None:
         """What was thought of the prompt; a blocked prompt has no candidates."""
@@ -91,20 +99,28 @@ class _Gemini(Decoder):
             self._reasons.setdefault(0, blocked)
 
     def _candidate(self, candidate: dict[str, Any], choice: int) -> None:
-        self._begin()
+        if not self._begun:
+            self._begin()
         first = len(self._out)
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._part(part, choice)
-        if self._changed("logprobsResult", candidate, choice):
+        if "logprobsResult" in candidate and self._changed("logprobsResult", candidate, choice):
             self._likely(candidate["logprobsResult"], first, choice)
-        self._ratings(candidate, choice)
-        self._sources(candidate, choice)
+        if "safetyRatings" in candidate:
+            self._ratings(candidate, choice)
+        if not SOURCES.isdisjoint(candidate):
+            self._sources(candidate, choice)
         reason = label(candidate.get("finishReason"))
         # It may stand on every chunk, so it ends nothing yet.
         if reason and reason not in ("FINISH_REASON_UNSPECIFIED", "0"):
+            if self._reasons.get(choice) != reason:
+                self._change()
             self._reasons[choice] = reason
 
     def _part(self, part: dict[str, Any], choice: int) -> None:
+        if part.keys() == TEXT and part["text"]:
+            self._emit(TextDelta(text(part["text"]), 0, choice))
+            return
         kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "")
         signature, words = label(part.get("thoughtSignature")), part.get("text")
         if signature and not part.get("thought"):
@@ -201,6 +217,7 @@ class _Gemini(Decoder):
         if not value or self._said.get((key, choice)) == value:
             return False
         self._said[key, choice] = value
+        self._change()
         return True
 
     def _ratings(self, holder: dict[str, Any], choice: int) -> None:
@@ -215,7 +232,7 @@ class _Gemini(Decoder):
                 self._emit(Safety(label(rating.get("category")), action, score, level, choice))
 
     def _sources(self, candidate: dict[str, Any], choice: int) -> None:
-        for key in ("citationMetadata", "groundingMetadata", "urlContextMetadata"):
+        for key in SOURCES:
             if self._changed(key, candidate, choice):
                 found = citations(candidate[key])
                 if found:
@@ -228,6 +245,7 @@ class GeminiDecoder(_Gemini, SSEDecoder):
     """`data: {"candidates":[{"content":{"parts":[...]},"finishReason"?}],"usageMetadata"}`, until the body ends."""
 
     name = "gemini"
+    shapes = Shapes(payload=("candidates.0.content.parts.0.text",), latest=("usageMetadata.**",))
 
     def _object(self, obj: dict[str, Any], message: SSEMessage) -> None:
         if not self._response(obj):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from millstream.core import Shapes
 from millstream.events import Event, FinishReason, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta, Usage
 from millstream.protocols._base import NDJSONDecoder
 from millstream.protocols._errors import provider_error
@@ -21,6 +22,7 @@ class OllamaChatDecoder(NDJSONDecoder):
     name = "ollama-chat"
     gives: ClassVar[tuple[type[Event], ...]] = (TextDelta, ReasoningDelta, ToolCallDelta, ToolCall, Usage)
     reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+    shapes = Shapes(payload=("message.content", "message.thinking"), ignored=("created_at",))
 
     def _restart(self) -> None:
         super()._restart()
@@ -30,7 +32,8 @@ class OllamaChatDecoder(NDJSONDecoder):
         if obj.get("error"):
             self._fail(provider_error(obj, provider=self.provider))
             return
-        self._model = self._model or label(obj.get("model"))
+        if not self._begun:
+            self._model = label(obj.get("model"))
         self._begin()
         self._content(obj)
         if obj.get("done"):
@@ -60,6 +63,7 @@ class OllamaGenerateDecoder(OllamaChatDecoder):
 
     name = "ollama-generate"
     gives = (TextDelta, ReasoningDelta, Usage)
+    shapes = Shapes(payload=("response", "thinking"), ignored=("created_at",))
 
     def _content(self, obj: dict[str, Any]) -> None:
         self._pieces(obj.get("thinking"), obj.get("response"))

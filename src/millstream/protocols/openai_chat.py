@@ -11,6 +11,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
+from millstream.core import Shapes
 from millstream.events import (
     Citation,
     Citations,
@@ -28,7 +29,7 @@ from millstream.events import (
 from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._provider_tools import ProviderTools, as_json
-from millstream.protocols._values import count, file_of, label, number, text
+from millstream.protocols._values import count, file_of, label, members, number, text
 
 __all__ = ["OpenAIChatDecoder"]
 
@@ -51,6 +52,22 @@ class OpenAIChatDecoder(SSEDecoder):
         "content_filter": FinishReason.CONTENT_FILTER,
         "error": FinishReason.ERROR,
     }
+    shapes = Shapes(
+        payload=(
+            "choices.0.delta.content",
+            "choices.0.delta.reasoning_content",
+            "choices.0.delta.reasoning",
+            "choices.0.delta.reasoning_details.0.text",  # beside `reasoning`, the same text (OpenRouter)
+            "choices.0.delta.tool_calls.0.function.arguments",
+            "choices.0.delta.content.0.thinking.0.text",  # Mistral
+            "choices.0.delta.content.0.text",
+            "choices.0.delta.refusal",
+            "choices.0.text",  # beside `delta.content`, the same text (Together, Hugging Face)
+        ),
+        ignored=("obfuscation", "p", "choices.0.delta.token_id", "choices.0.message.content"),
+        seldom=("id", "created"),
+        latest=("usage.**",),
+    )
 
     def _restart(self) -> None:
         super()._restart()
@@ -65,13 +82,13 @@ class OpenAIChatDecoder(SSEDecoder):
         self._audio_id = ""
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
-        self._model = self._model or label(obj.get("model"))
-        self._id = self._id or label(obj.get("id"))
-        usage = obj.get("usage") or (obj.get("x_groq") or {}).get("usage")
-        if usage:
-            self._usage = normal_usage(usage)
-        for prompt in obj.get("prompt_filter_results") or ():
-            self._verdicts(prompt.get("content_filter_results"))
+        if not self._begun:
+            self._model = self._model or label(obj.get("model"))
+            self._id = self._id or label(obj.get("id"))
+        usage = self._latest(obj)
+        if "prompt_filter_results" in obj:
+            for prompt in obj["prompt_filter_results"] or ():
+                self._verdicts(prompt.get("content_filter_results"))
         choices = obj.get("choices")
         for choice in choices or ():
             self._choice(choice, message)
@@ -81,6 +98,12 @@ class OpenAIChatDecoder(SSEDecoder):
             self._fail(provider_error(obj, provider=self.provider))
         elif choices is None and not usage:
             self._raw(message)
+
+    def _latest(self, obj: dict[str, Any]) -> Any:
+        usage = obj.get("usage") or (obj.get("x_groq") or {}).get("usage")
+        if usage:
+            self._usage = normal_usage(usage)
+        return usage
 
     def _begin(self) -> None:
         if not self._begun:
@@ -100,7 +123,8 @@ class OpenAIChatDecoder(SSEDecoder):
         if delta is None and index not in self._heard:
             delta = choice.get("message")  # a server that does not stream; Perplexity repeats it beside each delta
         self._heard.add(index)
-        self._begin()
+        if not self._begun:
+            self._begin()
         if delta:
             self._delta(delta, index, choice.get("logprobs"))
             if delta.get("executed_tools"):
@@ -110,7 +134,8 @@ class OpenAIChatDecoder(SSEDecoder):
                 self._audio(delta["audio"], index, message)
             for image in delta.get("images") or ():
                 self._emit(file_of(text(image["image_url"]["url"]), number(image.get("index"))))
-        self._verdicts(choice.get("content_filter_results"), index)
+        if "content_filter_results" in choice:
+            self._verdicts(choice["content_filter_results"], index)
         reason = choice.get("finish_reason")
         if reason:
             self._finish(str(reason), index)
@@ -128,7 +153,8 @@ class OpenAIChatDecoder(SSEDecoder):
             for part in content:
                 self._part(part, choice)
         elif content:
-            self._emit(TextDelta(text(content), 0, choice, _meta=_tokens(logprobs, "content")))
+            meta = _tokens(logprobs, "content") if logprobs else None
+            self._emit(TextDelta(text(content), 0, choice, _meta=meta))
         if delta.get("refusal"):
             meta = _tokens(logprobs, "refusal")
             self._emit(Safety("refusal", "refuse", note=text(delta["refusal"]), choice=choice, _meta=meta))
@@ -162,6 +188,7 @@ class OpenAIChatDecoder(SSEDecoder):
         if not head or self._heads.get(choice) == head:
             return None
         self._heads[choice] = head
+        self._change()
         return head
 
     def _opaque(self, detail: Any, choice: int) -> None:
@@ -190,7 +217,9 @@ class OpenAIChatDecoder(SSEDecoder):
                 key = f"nameless {self._n_unnumbered}"
             else:
                 key = self._last_key
-        self._last_key = key
+        if key != self._last_key:
+            self._last_key = key
+            self._change()
         arguments = function.get("arguments", function.get("input"))
         self._emit(self._tools.fragment(key, call_id, name, arguments, choice=choice, json=not custom))
 
@@ -271,7 +300,7 @@ def _tokens(logprobs: Any, of: str) -> dict[str, Any] | None:
 
 def normal_usage(raw: dict[str, Any]) -> Usage:
     """Normalise OpenAI's usage object."""
-    prompt, answer = raw.get("prompt_tokens_details") or {}, raw.get("completion_tokens_details") or {}
+    prompt, answer = members(raw.get("prompt_tokens_details")), members(raw.get("completion_tokens_details"))
     cached = _first(prompt.get("cached_tokens"), raw.get("prompt_cache_hit_tokens"), raw.get("cached_tokens"))
     written = _first(prompt.get("cache_write_tokens"), raw.get("cache_creation_input_tokens"))
     reasoning = _first(answer.get("reasoning_tokens"), raw.get("reasoning_tokens"))
@@ -283,4 +312,7 @@ def normal_usage(raw: dict[str, Any]) -> Usage:
 
 
 def _first(*values: Any) -> int | None:
-    return next((found for found in map(count, values) if found is not None), None)
+    for value in values:
+        if value is not None and (found := count(value)) is not None:
+            return found
+    return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from millstream.core import Shapes
 from millstream.protocols.openai_chat import OpenAIChatDecoder
 
 __all__ = ["OpenAICompletionsDecoder"]
@@ -16,6 +17,7 @@ class OpenAICompletionsDecoder(OpenAIChatDecoder):
     """`data: {"choices":[{"index","text","finish_reason"}],"usage"?}` ... `data: [DONE]`."""
 
     name = "openai-completions"
+    shapes = Shapes(payload=("choices.0.text",), seldom=("id", "created"), latest=("usage.**",))
 
     def _choice(self, choice: dict[str, Any], message: Any) -> None:
         said = choice.get("text")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
+from millstream.core import Shapes
 from millstream.events import (
     Citations,
     File,
@@ -57,6 +58,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
         "incomplete:content_filter": FinishReason.CONTENT_FILTER,
         "failed": FinishReason.ERROR,
     }
+    shapes = Shapes(payload=("delta",), ignored=("sequence_number", "obfuscation"), seldom=("item_id",))
 
     def _restart(self) -> None:
         super()._restart()
@@ -158,6 +160,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
             self._arguments(obj, whole, message)
 
     def _item_added(self, item: dict[str, Any], index: int, message: Any) -> None:
+        self._change()
         match item.get("type"):
             case "function_call" | "custom_tool_call" as kind:
                 self._with_deltas.discard(index)

@@ -1,0 +1,30 @@
+"""Builds test_shape.c with sanitizers and runs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O1", "-g", "-fno-sanitize-recover"]
+FLAGS += ["-fsanitize=address,undefined", f"-I{HERE.parents[1] / 'csrc'}"]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and a gcc-like compiler")
+
+
+@pytest.mark.parametrize("defines", [[], ["-DMS_SCAN_SCALAR"]], ids=["simd", "scalar"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_shape(compiler: str, defines: list[str], tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    binary = str(tmp_path / "test_shape")
+    build = [compiler, *FLAGS, *defines, str(HERE / "test_shape.c"), "-o", binary]
+    built = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
+    assert built.returncode == 0, built.stderr
+    ran = subprocess.run([binary], capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert int(ran.stdout.split()[0]) > 100_000
