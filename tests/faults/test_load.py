@@ -52,9 +52,6 @@ def test_fault_03_11_what_is_not_kept_takes_no_memory(filler: bytes) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.xfail(
-    reason="core/_batch.pyx keeps a reference to the error of a pull that failed after a wait", strict=False
-)
 async def test_fault_05_a_failure_that_is_over_is_forgotten() -> None:
     async def body() -> AsyncIterator[bytes]:
         yield event(delta("a"))

@@ -47,13 +47,16 @@ class EventType(StrEnum):
         return list(EventType).index(self)
 
 
+# gc: see `meta`; msgspec inherits it.
 class EventBase(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, rename={"_meta": "meta"}):
     """What every event has besides its own fields.
 
     Attributes:
         type: the kind, a member of `EventType`.
         stream_id: which stream it came from, once streams are merged; None before.
-        meta: a dict for whatever belongs to this one event, made at the first access.
+        meta: a dict for whatever belongs to this one event, made at the first access. The garbage collector does not
+            look into most events (that is a quarter of their cost): what leads back to the event itself, put in here,
+            is never freed. Those that hold objects of the application (Error, Data, ToolResult, Handoff) are looked into.
     """
 
     type: ClassVar[EventType]

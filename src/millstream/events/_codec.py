@@ -122,7 +122,7 @@ def _decode_error(kind: type, facts: Any) -> StreamError:
         raise TypeError(f"no {kind.__name__} can be made of this")
     name, _, detail = str(facts.get("kind")).partition(".")
     cls = _subclasses(StreamError).get(name, StreamError)
-    known = {name: facts[name] for name in ERROR_FACTS if name in facts}
+    known: dict[str, Any] = {name: facts[name] for name in ERROR_FACTS if name in facts}
     if detail:
         known["kind"] = detail
     if "snippet" in known:

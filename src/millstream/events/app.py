@@ -13,7 +13,7 @@ __all__ = ["Data", "File", "Raw"]
 T = TypeVar("T")
 
 
-class Data(EventBase, Generic[T], frozen=True, tag="data"):
+class Data(EventBase, Generic[T], frozen=True, gc=True, tag="data"):
     """A payload of the application, travelling with the stream.
 
     Attributes:

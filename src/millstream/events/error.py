@@ -10,7 +10,7 @@ from millstream.events._base import EventBase, EventType
 __all__ = ["Error"]
 
 
-class Error(EventBase, frozen=True, tag="error"):
+class Error(EventBase, frozen=True, gc=True, tag="error"):
     """Something went wrong.
 
     Attributes:

@@ -95,7 +95,7 @@ class StepFinish(EventBase, frozen=True, tag="step_finish"):
     duration: float | None = None
 
 
-class Handoff(EventBase, frozen=True, tag="handoff"):
+class Handoff(EventBase, frozen=True, gc=True, tag="handoff"):
     """The run goes on with another agent.
 
     Attributes:

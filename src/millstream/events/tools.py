@@ -66,7 +66,7 @@ class ToolCall(EventBase, frozen=True, tag="tool_call"):
     choice: int = 0
 
 
-class ToolResult(EventBase, frozen=True, tag="tool_result"):
+class ToolResult(EventBase, frozen=True, gc=True, tag="tool_result"):
     """What a tool gave back: one for each call, also when it failed.
 
     Attributes:
