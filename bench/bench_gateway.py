@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bench.section import Section, table
+
 STREAMS, CHUNKS, INTERVAL, ROUNDS = 40, 100, 0.02, 3
 TARGET_TIMES = 10.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -171,7 +173,7 @@ def litellm(executable: str) -> Callable[[int, int, Path], list[str]]:
     return command
 
 
-async def main() -> None:
+async def main() -> Section:
     found = os.environ.get("MILLSTREAM_LITELLM") or shutil.which("litellm")
     kinds = {"millstream serve": ours(), "millstream serve, resumable": ours("--resume", "always")}
     if found:
@@ -191,18 +193,29 @@ async def main() -> None:
         for _ in range(ROUNDS):
             for name, (port, pid) in ports.items():
                 taken[name].append(await measure(port, pid))
-    print(f"{STREAMS} streams of {CHUNKS} chunks, one each {INTERVAL * 1000:g} ms; CPU of the gateway per chunk")
     middle = {name: statistics.median(map(sum, values)) for name, values in taken.items()}
+    rows = []
     for name, values in taken.items():
         kernel = statistics.median(kernel for _, kernel in values)
         low, high = min(map(sum, values)), max(map(sum, values))
-        print(f"{name:28} {middle[name]:7.1f} us, {kernel:.1f} of it in the kernel (from {low:.1f} to {high:.1f})")
+        rows.append([name, f"{middle[name]:.1f}", f"{kernel:.1f}", f"{low:.1f} to {high:.1f}"])
+    text = [
+        f"{STREAMS} streams of {CHUNKS} chunks, one each {INTERVAL * 1000:g} ms; CPU of the gateway per forwarded chunk.",
+        "" if found else "LiteLLM is not installed; the head of bench/bench_gateway.py says how to have it here.",
+        "",
+        *table(["gateway", "us", "of it in the kernel", "from, to"], rows, " rrr"),
+    ]
+    out = Section(text)
     if found:
         times = middle["LiteLLM proxy"] / middle["millstream serve"]
-        print(f"LiteLLM takes {times:.1f} times as much; the target is {TARGET_TIMES:g}")
-    else:
-        print("LiteLLM is not installed; see the head of this file")
+        out.at_least("CPU of the gateway per chunk, LiteLLM / ours", TARGET_TIMES, times)
+    return out
+
+
+def section() -> Section:
+    return asyncio.run(main())
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    found = section()
+    print(*found.text, *found.targets, sep="\n")

@@ -1,6 +1,6 @@
 """What an event costs on the whole way from a loopback socket to `async for`, with each HTTP client, in one run.
 
-`python -m bench.bench_transport` prints the table and writes bench/RESULTS_TRANSPORT.md. A server in another process
+`python -m bench.bench_transport` prints the table, a section of bench/RESULTS.md. A server in another process
 holds STREAMS responses open and writes once to each; when the client has had everything of that round, it asks for the
 next one over a socket of its own. So each write is one read, however fast the client is, and nobody waits for a clock.
 Events are 327 bytes, as those of OpenAI, with texts that differ. Shapes: one event per read; ten, each an HTTP chunk of
@@ -34,9 +34,8 @@ import httpx2
 import uvloop
 
 import millstream as ms
-from bench.report import environment
+from bench.section import Section
 
-RESULTS = Path(__file__).with_name("RESULTS_TRANSPORT.md")
 STREAMS = 20
 HELD = 2_000
 EVENT_BYTES = 327
@@ -402,22 +401,15 @@ def ratio(times: Times, shape: str, one: str, other: str) -> float:
     return statistics.median(b / a for a, b in pairs)
 
 
-def targets(times: Times, memory: dict[str, float]) -> list[str]:
+def judge(out: Section, times: Times, memory: dict[str, float]) -> None:
     ten = SHAPES[1].name
-    found = [
-        ("ten events per read, OpenAI SDK / ours", ">= 30, aim 60", ratio(times, ten, OURS, REFERENCE), 30.0, True),
-        ("ten events per read, ours / aiohttp raw", "<= 1.2, aim 1.0", ratio(times, ten, AIOHTTP, OURS), 1.2, False),
-    ]
+    out.at_least("ten events per read, OpenAI SDK / ours", 30, ratio(times, ten, OURS, REFERENCE), aim=60)
+    out.at_most("ten events per read, ours / aiohttp raw", 1.2, ratio(times, ten, AIOHTTP, OURS), aim=1.0)
     for shape in SHAPES[:2]:
         name = f"raw bytes, {shape.name} per read, httpx2 / Transport"
-        found.append((name, ">= 3", ratio(times, shape.name, RAW, HTTPX2), 3.0, True))
+        out.at_least(name, 3, ratio(times, shape.name, RAW, HTTPX2))
     above = (memory[OURS] - memory[RAW]) / 1024
-    found.append(("memory per stream above Transport, KiB", "<= 8, aim 4", above, 8.0, False))
-    rows = [
-        [name, wanted, f"{got:.2f}", "met" if (got >= gate if more else got <= gate) else "**not met**"]
-        for name, wanted, got, gate, more in found
-    ]
-    return markdown(["target", "wanted", "measured", ""], rows)
+    out.at_most("memory per open stream above Transport", 8, above, unit=" KiB", aim=4)
 
 
 # --- memory and instructions: a process for each client ---------------------------------------------------------------
@@ -485,19 +477,22 @@ def measure_instructions() -> dict[tuple[str, str], float]:
     return found
 
 
-def report(times: Times, memory: dict[str, float], instructions: dict[tuple[str, str], float]) -> str:
+def section(rounds: int = 5) -> Section:
+    """Without instructions: `--instructions` counts them, in some minutes."""
+    times, memory = measure(CLIENTS, SHAPES, rounds), measure_memory(HELD)
     versions = ", ".join(f"{name} {version(name)}" for name in ("httpx2", "aiohttp", "openai", "httptools", "uvloop"))
-    lines = ["# What an event costs from the socket on", "", "Made by `python -m bench.bench_transport --report`.", ""]
-    lines += [*environment(), f"- clients: {versions}", "", *targets(times, memory), ""]
-    lines += ["Microseconds of CPU per event, user and system, and how many times that the OpenAI SDK takes:", ""]
-    lines += [*table(times), "", f"Memory in KiB per open stream, with {HELD} of them:", ""]
-    lines += markdown(["client", "KiB"], [[name, f"{found / 1024:.1f}"] for name, found in memory.items()])
-    if instructions:
-        names = dict.fromkeys(name for name, _ in instructions)
-        rows = [[name, *(f"{instructions[name, shape.name]:,.0f}" for shape in SHAPES[:2])] for name in names]
-        lines += ["", "Instructions in user space per event, under callgrind:", ""]
-        lines += markdown(["client", *(f"{shape.name} per read" for shape in SHAPES[:2])], rows)
-    return "\n".join([*lines, ""])
+    text = [
+        f"Clients: {versions}. Microseconds of CPU per event, user and system, and how many times that the OpenAI SDK",
+        "takes; the rounds of all clients are interleaved.",
+        "",
+        *table(times),
+        f"\nMemory in KiB per open stream, with {HELD} of them:\n",
+        *markdown(["client", "KiB"], [[name, f"{found / 1024:.1f}"] for name, found in memory.items()]),
+    ]
+    medians = {f"{name}; {shape}": statistics.median(found) * 1e6 for (name, shape), found in times.items()}
+    out = Section(text, data={"times": medians, "memory": memory})
+    judge(out, times, memory)
+    return out
 
 
 def main() -> None:
@@ -505,7 +500,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="clients whose name contains this; several with ;")
     parser.add_argument("--shape", default="", help="this shape only")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--report", action="store_true", help="measure memory too, and write the file")
     parser.add_argument("--instructions", action="store_true", help="count them too, under callgrind: some minutes")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     for internal, n in (("--hold", 3), ("--one", 4)):
@@ -524,9 +518,13 @@ def main() -> None:
         clients = [client for client in CLIENTS if any(part in client.name for part in options.only.split(";"))]
         times = measure(clients, [shape for shape in SHAPES if options.shape in ("", shape.name)], options.rounds)
         print("\n".join(table(times)))
-        if options.report:
-            memory = measure_memory(HELD)
-            RESULTS.write_text(report(times, memory, measure_instructions() if options.instructions else {}))
+        if options.instructions:
+            counted = measure_instructions()
+            rows = [
+                [name, *(f"{counted[name, shape.name]:,.0f}" for shape in SHAPES[:2])]
+                for name in dict.fromkeys(name for name, _ in counted)
+            ]
+            print(*markdown(["instructions", *(f"{shape.name} per read" for shape in SHAPES[:2])], rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The drop-ins against what they replace, on the longest captures: `python -m bench.compat`. Prints a table.
+"""The drop-ins against what they replace, on the longest captures: `python -m bench.compat`.
 
 Both run in one process, in turns; a figure is the median in microseconds of CPU time, with the quartiles. Nothing is
 measured before the results are found equal. HTTP is left out: a response is a list of 16 KiB pieces.
@@ -20,13 +20,14 @@ import httpx2
 import httpx_sse as real_httpx_sse
 import jiter
 
+from bench.section import Section, table
 from millstream.compat import _growing, httpx_sse
 from millstream.compat._decoding import make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from compat.sdks import ACCELERATE, ASK, client, read  # noqa: E402
+from compat.sdks import ACCELERATE, ASK, client, read
 
 CORPUS = Path(os.environ.get("MILLSTREAM_SHARED", ROOT.parent / "shared")) / "corpus"
 ROUNDS = 15
@@ -60,9 +61,13 @@ def figure(seconds: list[float], n: int) -> str:
     return f"{middle:.1f} ({low:.1f}-{high:.1f})"
 
 
+ROWS: list[list[str]] = []
+
+
 def row(name: str, n: int, theirs: list[float], ours: list[float]) -> None:
     gain = statistics.median(theirs) / statistics.median(ours)
-    print(f"| {name} | {figure(theirs, n)} | {figure(ours, n)} | {gain:.2f}x |", flush=True)
+    ROWS.append([name, figure(theirs, n), figure(ours, n), f"{gain:.2f} x"])
+    print(*ROWS[-1], sep="; ", file=sys.stderr, flush=True)
 
 
 def exhaust(items: Iterator[Any]) -> None:
@@ -127,10 +132,9 @@ def growing(name: str, document: str, size: int, rounds: int) -> None:
     row(f"`.stream()`'s from_json, {name}, {size // 1000} kB in 16-byte deltas, per delta", len(ends), theirs, ours)
 
 
-def main() -> None:
+def section() -> Section:
     if not CORPUS.is_dir():
         raise SystemExit(f"no recorded answers at {CORPUS}: set MILLSTREAM_SHARED")
-    print("| what | without, us | with, us | gain |\n|---|---|---|---|")
     sse()
     for api in WIRES:
         sdk(api)
@@ -139,7 +143,15 @@ def main() -> None:
     for name, document in (("one long string", code), ("many records", records)):
         growing(name, document, 10_000, 5)
         growing(name, document, 100_000, 3)
+    text = [
+        "On the longest captures. Both run in one process, in turns; microseconds of CPU time, the median with the",
+        "quartiles. Nothing was timed before the results were found equal. HTTP is left out: a response is a list of",
+        "16 KiB pieces.",
+        "",
+        *table(["what", "without, us", "with, us", "gain"], ROWS, " rrr"),
+    ]
+    return Section(text)
 
 
 if __name__ == "__main__":
-    main()
+    print(*section().text, sep="\n")

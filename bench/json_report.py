@@ -1,17 +1,16 @@
-"""The JSON part of bench/RESULTS.md, and whether its targets are met. Run by report.py in a process of its own: what
-other benchmarks leave in memory would be work for the garbage collector here. Alone: python -m bench.json_report
+"""The section on JSON that grows, and whether its targets are met. In a process of its own, as all sections: what other
+benchmarks leave in memory would be work for the garbage collector here. Alone: python -m bench.json_report
 """
 
-import json
 import statistics
-import subprocess
 import sys
 from importlib.metadata import version
 
 from bench import json_compare, json_docs
 from bench.json_compare import Row
 from bench.json_docs import DELTA_BYTES, SIZES, document
-from bench.json_peers import DELTAS, OWN, WHOLE
+from bench.json_peers import DELTAS, OWN, PEERS, WHOLE
+from bench.section import Section
 
 PACKAGES = (
     "jiter",
@@ -34,34 +33,23 @@ Cells = dict[tuple[str, str, int, str], Row]
 Whole = dict[str, dict[str, list[list[float]]]]
 
 
-def verdict(what: str, target: str, got: float, *, met: bool) -> str:
-    return f"| {what} | {target} | {json_compare.figure(got)} | {'met' if met else '**not met**'} |"
-
-
-def verdicts(cells: Cells, whole: Whole) -> list[str]:
-    lines = []
+def judge(out: Section, cells: Cells, whole: Whole) -> None:
     for shape in json_docs.shapes():
         ns = cells[shape, "100 kB", 16, OWN].ns
-        lines.append(verdict(f"JSON: ns/byte of {shape}, 100 kB in 16 B", f"<= {MAX_NS:g}", ns, met=ns <= MAX_NS))
+        out.at_most(f"ns/byte of {shape}, 100 kB in 16 B", MAX_NS, ns, unit="")
     for shape in json_docs.shapes():
         growth = cells[shape, "1 MB", 16, OWN].ns / cells[shape, "10 kB", 16, OWN].ns
-        what = f"JSON: byte of {shape} in 1 MB against 10 kB, in 16 B"
-        lines.append(verdict(what, f"<= {MAX_GROWTH:g} x", growth, met=growth <= MAX_GROWTH))
+        out.at_most(f"byte of {shape} in 1 MB against 10 kB, in 16 B", MAX_GROWTH, growth)
     worst = max((row for row in cells.values() if row.peer == DELTAS), key=lambda row: row.ratio)
-    what = f"JSON: deltas on, worst cell ({where(worst)})"
-    lines.append(verdict(what, f"<= {MAX_DELTAS:g} x", worst.ratio, met=worst.ratio <= MAX_DELTAS))
+    out.at_most(f"deltas on, worst cell ({where(worst)})", MAX_DELTAS, worst.ratio)
     for (shape, size), least in JITER.items():
         ratio = cells[shape, size, 16, "jiter, again"].ratio
-        what = f"JSON: against jiter, {shape}, {size} in 16 B"
-        lines.append(verdict(what, f">= {least:,} x", ratio, met=ratio >= least))
+        out.at_least(f"against jiter, {shape}, {size} in 16 B", least, ratio)
     nearest = min((row for row in cells.values() if row.peer not in (OWN, DELTAS)), key=lambda row: row.ratio)
-    what = f"JSON: nearest peer of all cells ({nearest.peer}, {where(nearest)})"
-    lines.append(verdict(what, "> 1 x", nearest.ratio, met=nearest.ratio > 1))
+    out.at_least(f"nearest peer of all cells ({nearest.peer}, {where(nearest)})", 1, nearest.ratio)
     for text in whole["jiter"]:
         ratio = whole_ratio(whole, "millstream", text, 0)
-        what = f"JSON: whole document at once against jiter, {text}"
-        lines.append(verdict(what, f"<= {MAX_WHOLE:g} x", ratio, met=ratio <= MAX_WHOLE))
-    return lines
+        out.at_most(f"whole document at once against jiter, {text}", MAX_WHOLE, ratio)
 
 
 def where(row: Row) -> str:
@@ -88,11 +76,9 @@ def whole_table(whole: Whole) -> list[str]:
     return lines
 
 
-def section() -> dict[str, list[str]]:
-    """`verdicts`: lines of the table of targets. `text`: the section. `wrong`: where our own answers were not right."""
+def section() -> Section:
     cells: Cells = {}
     lines = [
-        "\n## JSON that grows: the value is read after each delta\n",
         f"{json_compare.ROUNDS} rounds, parsers taking turns; ns/byte with the loop of the caller; CPU time of the",
         "thread; the garbage collector runs. `~`: an estimate from prefixes; `>`: at least so much",
         "(`bench/json_compare.py` says how). In brackets the middle half of the ratios.",
@@ -115,18 +101,18 @@ def section() -> dict[str, list[str]]:
         "",
         *whole_table(whole),
     ]
-    wrong = [where(row) for row in cells.values() if row.peer in (OWN, DELTAS) and not row.correct]
-    return {"verdicts": verdicts(cells, whole), "text": lines, "wrong": wrong}
-
-
-def measure() -> dict[str, list[str]]:
-    done = subprocess.run([sys.executable, "-m", "bench.json_report", "--json"], stdout=subprocess.PIPE, check=True)
-    return json.loads(done.stdout)
+    out = Section(lines)
+    judge(out, cells, whole)
+    out.wrong = [where(row) for row in cells.values() if row.peer in (OWN, DELTAS) and not row.correct]
+    out.data = {
+        peer.name: {
+            shape: [[len(document(shape, size).data), cells[shape, size, 16, peer.name].ns] for size in SIZES]
+            for shape in json_docs.shapes()
+        }
+        for peer in PEERS
+    }
+    return out
 
 
 if __name__ == "__main__":
-    found = section()
-    if "--json" in sys.argv:
-        print(json.dumps(found))
-    else:
-        print(*found["text"], "", *found["verdicts"], *(f"WRONG ANSWER: {text}" for text in found["wrong"]), sep="\n")
+    print(*section().text, sep="\n")

@@ -74,13 +74,21 @@ def test_r0130_each_failed_attempt_is_logged_with_its_number(caplog: pytest.LogC
     calls: list[tuple[int, Exception, float]] = []
     retries = fresh(on_retry=lambda *args: calls.append(args))
     error = ms.RateLimited("their words: sk-secret")
-    with caplog.at_level(logging.WARNING, "millstream.retry"):
+    with caplog.at_level(logging.DEBUG, "millstream.retry"):
         retries.failed(error)
         retries.failed(error)
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}  # somebody is told, so nobody is warned
     assert calls == [(1, error, 2.0), (2, error, 4.0)]
     assert [record.getMessage() for record in caplog.records] == [
         "attempt 1 of 3 failed (RateLimited); next in 2 s",
         "attempt 2 of 3 failed (RateLimited); next in 4 s",
+    ]
+
+
+def test_who_is_not_told_is_warned(caplog: pytest.LogCaptureFixture) -> None:
+    fresh().failed(ms.Overloaded("x"))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "attempt 1 of 3 failed (Overloaded); next in 1 s")
     ]
 
 

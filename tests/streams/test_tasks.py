@@ -79,7 +79,7 @@ async def test_without_a_block_the_error_names_the_remedy() -> None:
     assert source.pulls == 0
     assert await stream.collect() == ["1"]  # the ways to the end enter by themselves
     with pytest.raises(ms.StreamNotEntered, match="relay"):
-        Tasks("relay").start("x", sleep_forever, lambda error: None)
+        Tasks("other").start("relay", sleep_forever, lambda error: None)
 
 
 async def test_tasks_end_with_the_block() -> None:

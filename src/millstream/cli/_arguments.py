@@ -60,6 +60,14 @@ def make_parser() -> argparse.ArgumentParser:
             description="Talk with a model, turn by turn. `exit` or Ctrl-D ends; Ctrl-C stops an answer.",
         )
     )
+    _bench(
+        commands.add_parser(
+            "bench",
+            help="what decoding and streaming cost on this machine, beside what else is installed",
+            description="Measure the core beside other libraries that are installed, by turns, in CPU time; every "
+            "answer is checked. Less than a minute.",
+        )
+    )
     return parser
 
 
@@ -170,6 +178,19 @@ def _chat(chat: argparse.ArgumentParser) -> None:
     chat.add_argument("--max-tokens", type=int, metavar="N", help="of each answer")
     chat.add_argument("--temperature", type=float, metavar="T")
     chat.add_argument("--tools", action="store_true", help="let the model tell the time and throw dice")
+
+
+def _bench(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument(
+        "group",
+        nargs="*",
+        metavar="GROUP",
+        help="only these: text, one, anthropic, framing, json, async, single, operators, encode",
+    )
+    bench.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    bench.add_argument(
+        "--seconds", type=_seconds, default=25.0, help="about so long, and at least five rounds of each group (25)"
+    )
 
 
 def _add_request(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from time import monotonic
 from typing import Any, Protocol, TextIO
 
@@ -220,11 +221,11 @@ class RichView:
 
 def make_view(out: TextIO | None = None) -> View:
     """Make the view that fits the output: live if it is a terminal that can move its cursor."""
-    out = sys.stdout if out is None else out
-    if hasattr(out, "reconfigure"):
-        out.reconfigure(errors="replace")  # a narrow encoding must not end the demo
-    console = Console(file=out, highlight=False)
-    return RichView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(out)
+    there: TextIO = sys.stdout if out is None else out
+    if isinstance(there, TextIOWrapper):
+        there.reconfigure(errors="replace")  # a narrow encoding must not end the demo
+    console = Console(file=there, highlight=False)
+    return RichView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(there)
 
 
 def describe(event: Event) -> str:

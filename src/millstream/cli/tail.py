@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from io import TextIOWrapper
 from time import monotonic
 from typing import Any
 
@@ -31,7 +32,7 @@ def run(args: Namespace) -> int:
     wire = decoder(args.protocol) if args.protocol else None
     if wire is not None and args.framing:
         raise CommandError("--framing is for streams without --protocol: a protocol knows its framing", 2)
-    if args.json and hasattr(sys.stdout, "reconfigure"):
+    if args.json and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # JSON always is
     with open_source(args, Secrets(), wire) as source:
         if wire is not None:

@@ -2,7 +2,8 @@
 
 All connections of a loop share one buffer to read into: the loop fills it and says so before it does anything else, and
 the parser copies what it keeps. Reading goes on between requests, so that a connection that the server has closed is
-known before it is used again. Cost: 64 KiB per loop. Source: asyncio, "Streaming Protocols".
+known before it is used again. What nobody has consumed yet is bounded for each connection and, as far as one read of
+each allows, for all together. Cost: 64 KiB per loop. Source: asyncio, "Streaming Protocols".
 """
 
 from __future__ import annotations
@@ -18,12 +19,24 @@ import httpx2
 
 from millstream.http._dial import dial
 from millstream.http._exchange import Exchange
-from millstream.http._limits import HIGH_WATER_BYTES, READ_BYTES
+from millstream.http._limits import HIGH_WATER_BYTES, LOOP_HIGH_WATER_BYTES, READ_BYTES, SMALL_READ_BYTES
 from millstream.http._readable import is_readable
 
 __all__ = ["AsyncioWire", "connect"]
 
-_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+class _Shared:
+    """What the connections of a loop share."""
+
+    __slots__ = ("n_unread", "small", "view")
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(READ_BYTES))
+        self.small = self.view[:SMALL_READ_BYTES]
+        self.n_unread = 0
+
+
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
 
 
 class AsyncioWire(asyncio.BufferedProtocol):
@@ -38,9 +51,9 @@ class AsyncioWire(asyncio.BufferedProtocol):
         "_is_writing_paused",
         "_loop",
         "_n_unread",
+        "_shared",
         "_timer",
         "_transport",
-        "_view",
         "_waiter",
         "expires_at",
         "socket",
@@ -50,10 +63,10 @@ class AsyncioWire(asyncio.BufferedProtocol):
         self.socket = sock
         self.expires_at = 0.0
         self._loop = loop
-        buffer = _buffers.get(loop)
-        if buffer is None:
-            buffer = _buffers[loop] = memoryview(bytearray(READ_BYTES))
-        self._view = buffer
+        shared = _of_loop.get(loop)
+        if shared is None:
+            shared = _of_loop[loop] = _Shared()
+        self._shared = shared
         self._transport: Any = None
         self._exchange: Exchange | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -109,6 +122,7 @@ class AsyncioWire(asyncio.BufferedProtocol):
 
     def consumed(self) -> None:
         """Note that the consumer has taken all there was."""
+        self._shared.n_unread -= self._n_unread
         self._n_unread = 0
         if self._is_paused:
             self._is_paused = False
@@ -124,6 +138,8 @@ class AsyncioWire(asyncio.BufferedProtocol):
     async def aclose(self) -> None:
         """Close at once; what was not sent yet is dropped."""
         self._stop_timer()
+        self._shared.n_unread -= self._n_unread
+        self._n_unread = 0
         if self._exchange is not None:
             self._exchange.fail(httpx2.ReadError("the connection was closed here"))
         with suppress(OSError):
@@ -163,19 +179,22 @@ class AsyncioWire(asyncio.BufferedProtocol):
         self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view
+        shared = self._shared
+        return shared.view if shared.n_unread <= LOOP_HIGH_WATER_BYTES else shared.small
 
     def buffer_updated(self, nbytes: int) -> None:
         exchange = self._exchange
         if exchange is None:  # nobody asked for it: whose answer would it become?
             self._transport.abort()
             return
-        exchange.feed(self._view[:nbytes])
+        shared = self._shared
+        exchange.feed(shared.view[:nbytes])
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         self._n_unread += nbytes
-        if self._n_unread > HIGH_WATER_BYTES and not self._is_paused:
+        shared.n_unread += nbytes
+        if (self._n_unread > HIGH_WATER_BYTES or shared.n_unread > LOOP_HIGH_WATER_BYTES) and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
 

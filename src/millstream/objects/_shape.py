@@ -235,7 +235,7 @@ def _model(cls: Any) -> Record:
     for name, field in cls.model_fields.items():
         types[name] = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         keys = [*_alias_keys(field.validation_alias or field.alias)]
-        names |= dict.fromkeys([*keys, name] if by_name or not keys else keys, name)
+        names.update((key, name) for key in ([*keys, name] if by_name or not keys else keys))
 
     def make(values: dict[str, Any]) -> Any:
         required = {name: UNSET for name, field in cls.model_fields.items() if field.is_required()}

@@ -58,7 +58,7 @@ class ObjectStream(Reader, Generic[T]):
 
     @overload
     def __init__(
-        self: ObjectStream[T], source: Source, type: type[T], *, call: str | int | None = ..., choice: int = ...,
+        self, source: Source, type: type[T], *, call: str | int | None = ..., choice: int = ...,
         lenient: bool = ..., repair: Repair | None = ..., repairs: int = ..., backend: BackendName | None = ...,
         limits: Limits = ...,
     ) -> None: ...  # fmt: skip

@@ -30,6 +30,7 @@ class Answer:
         body: for a stream of events.
         head: status and headers.
         retry, expose: for a `Subscription`, which brings its own wire.
+        stoppable: whether `stop` may be called; costs a scope.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Answer:
         *,
         retry: int | None,
         expose: bool | None,
+        stoppable: bool = True,
     ) -> None:
         self._connection = connection
         self._source = source
@@ -48,13 +50,17 @@ class Answer:
         self._status, self._headers = head
         self._retry = retry
         self._expose = expose
-        self._reading = CancelScope()
+        self._reading = CancelScope() if stoppable else None
         self._stopped = False
 
     def stop(self) -> None:
         """End the answer soon: the server shuts down. A message that is being sent is sent to its end."""
         self._stopped = True
         if not self._connection.sending:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
             self._reading.cancel()
 
     async def head(self) -> None:
@@ -80,6 +86,9 @@ class Answer:
             stream = await self._made(scope)
             if stream is None:
                 await self._nothing()
+                return
+            if self._reading is None:
+                await self._stream(stream)
                 return
             with self._reading:
                 await self._stream(stream)
@@ -121,12 +130,19 @@ class Answer:
             await connection.start(self._status, encoded(self._headers))
             if first:
                 await self._write(first)
+            self._headers = {}  # sent: they are half of what an answer keeps
             if self._stopped:
-                self._reading.cancel()
+                self._stop_reading()
+            encode, write = self._body.encode, connection.write
             async for batch in batches:
-                await self._write(batch)
+                parts: list[bytes] = []
+                try:  # as `_write`, which would be one more coroutine for each event
+                    encode(batch, parts)  # pyright: ignore[reportArgumentType] # items, if it resumes
+                finally:
+                    if data := parts[0] if len(parts) == 1 else b"".join(parts):
+                        await write(data)
                 if self._stopped:
-                    self._reading.cancel()
+                    self._stop_reading()
         await connection.write(self._body.finish(), more=False)
 
     async def _write(self, batch: list[Any]) -> None:

@@ -64,7 +64,8 @@ class Body:
         for event in batch:
             if type(event) is Error and event.fatal:
                 self._told = True
-            out.append(write(event) if ids is None else _with_id(write(event), ids(event)))
+            data = write(event)
+            out.append(data if ids is None else _with_id(data, ids(event)))
 
     def finish(self) -> bytes:
         """Return what ends a whole answer."""

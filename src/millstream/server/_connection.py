@@ -20,6 +20,7 @@ from anyio import CancelScope, Event, create_task_group
 
 from millstream.server._asgi import Receive, Send
 from millstream.streams._clock import Clock
+from millstream.streams._interrupt import clock_reader
 
 __all__ = ["Connection"]
 
@@ -55,12 +56,12 @@ class Connection:
         self._idle = idle
         self._send_timeout = send_timeout
         self._clock = clock
-        self._now: Callable[[], float] = clock.now
-        self._since = clock.now()  # when the last send began
+        self._now = clock_reader(clock)
+        self._since = self._now()  # when the last send began
         self._begin_at = self._since + begin_within
         self.sending = False
         self._watcher_sends: Event | None = None
-        self._scope = CancelScope()
+        self._scope: CancelScope | None = None
         self._failure: Exception | None = None
         self.started = False
         self.heartbeat = b""
@@ -93,13 +94,22 @@ class Connection:
             await self._watcher_sends.wait()
         if not self.started:
             self.started = True
+            self.early = None
             await self._put({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """Send a piece of the body; the client has it, or it is on its way, when this returns."""
         while self._watcher_sends is not None:
             await self._watcher_sends.wait()
-        await self._put({"type": "http.response.body", "body": data, "more_body": more})
+        # As `_put`, which would be one more coroutine for each event.
+        self._since = self._now()
+        self.sending = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except OSError as error:
+            raise ClientGone from error
+        finally:
+            self.sending = False
 
     async def _put(self, message: dict[str, Any]) -> None:
         self._since = self._now()
@@ -124,7 +134,8 @@ class Connection:
                     break
         except Exception as error:
             self._failure = error
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
 
     def _wake_at(self) -> float:
         # Whatever begins while the watcher waits cannot become due before one of these times has passed.

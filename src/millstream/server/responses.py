@@ -100,7 +100,7 @@ class EventStreamResponse:
         Body(self._wires[0], retry=retry)  # complains about a bad `retry` here, where the mistake is
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         # FastAPI serves what a handler returns as it is only if `isinstance(it, starlette.responses.Response)`, and
         # nothing here may import a framework. Who has none sees our own class; `type(self)` is always our own.
         starlette = sys.modules.get("starlette.responses")
@@ -142,7 +142,9 @@ class EventStreamResponse:
             (self.status, response_headers(wire, len(self._wires) > 1, self._own_headers)),
             retry=self._retry,
             expose=self._expose,
+            stoppable=self._drain is not None,
         )
+        self._wires = [wire]  # the others are of no use any more
         if scope["method"] == "HEAD":
             await answer.head()
             return

@@ -100,7 +100,13 @@ class EventStreamBody(_Prepared):
     ) -> None:
         super().__init__(protocol, status, headers, **others)
         self._source = events
-        self._settings = {"protocol": protocol, "status": status, "headers": headers, "heartbeat": heartbeat, **others}
+        self._settings: dict[str, Any] = {
+            "protocol": protocol,
+            "status": status,
+            "headers": headers,
+            "heartbeat": heartbeat,
+            **others,
+        }
         self._heartbeat = heartbeat
         self._pull: _Bridge | _Single = _Bridge(events) if isinstance(events, Stream) else _Single(events)
 

@@ -20,12 +20,18 @@ __all__ = ["ANYIO_CLOCK", "AnyioClock", "Clock", "Scope"]
 class Scope(Protocol):
     """What is used of anyio's `CancelScope`. Never yield inside it (S1)."""
 
-    deadline: float
-    """When it is cancelled, in the time of its clock; may be moved while the scope is entered."""
+    @property
+    def deadline(self) -> float:
+        """When it is cancelled, in the time of its clock; may be moved while the scope is entered."""
+        ...
+
+    @deadline.setter
+    def deadline(self, value: float) -> None: ...
 
     @property
     def cancelled_caught(self) -> bool:
         """Whether, after the `with` block, the time had run out and the block was left because of it."""
+        ...
 
     def cancel(self) -> None:
         """Cancel it now."""
@@ -43,6 +49,7 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Return the time in seconds since some unknown moment. Called inside the event loop."""
+        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds; a checkpoint even for 0 or less."""
@@ -52,6 +59,7 @@ class Clock(Protocol):
 
     def move_on_at(self, when: float) -> Scope:
         """Return a scope, to be entered at once with `with`, that is cancelled at `when` (`inf`: never)."""
+        ...
 
 
 class AnyioClock:

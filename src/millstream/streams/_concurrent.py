@@ -35,7 +35,8 @@ class Concurrent(Sequential[T]):
 
         def _then(self, operator: Callable[..., Puller[U]], *others: AsyncIterable[Any]) -> Stream[U]: ...
 
-        def _of(self, puller: Puller[U]) -> Stream[U]: ...
+        @staticmethod
+        def _of(puller: Puller[U]) -> Stream[U]: ...
 
     @property
     def dropped(self) -> int:

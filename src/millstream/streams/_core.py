@@ -1,27 +1,28 @@
 """What guards a stream: a single consumer at a time, closing from any task, one outcome, the source closed on every way
 out, background tasks owned by the user's `async with`. Once for a whole chain of pullers; no operator is known here.
 
-Cost: a batch costs one pull and one cancel scope (2 us on asyncio, 6 us on trio), an item of it next to nothing
-(`core/_batch.pyx`); there is a checkpoint (3 us) every FAIR_PULLS batches or FAIR_SECONDS. Why a scope for each pull,
-and not only for those that wait: docs/topics/streams.md. Source: STREAMS.md, safety rules S1 to S22; the rule is named
-where it is obeyed.
+Cost: a batch costs one pull, an item of it next to nothing (`core/_batch.pyx`); pulls that never suspend meet a
+checkpoint (3 us) every FAIR_PULLS batches or FAIR_SECONDS. How `aclose` wakes a consumer that waits: `_interrupt.py`
+on asyncio, a cancel scope for each pull (6 us) on trio; why not the other way round: docs/topics/streams.md.
+Source: STREAMS.md, safety rules S1 to S22; the rule is named where it is obeyed.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from anyio import CancelScope, Event
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from millstream.core._batch import Serving
 from millstream.errors import StreamBusy, StreamClosed, StreamNotEntered
-from millstream.streams._pull import FAIR_PULLS, Puller, release
+from millstream.streams._interrupt import CancelledError, absorb, interrupt, task_finder
+from millstream.streams._pull import Puller, release
 from millstream.streams._tasks import Tasks
 from millstream.streams.operators._base import Operator
 
@@ -30,8 +31,6 @@ __all__ = ["State", "StreamCore"]
 T = TypeVar("T")
 
 State = Literal["new", "running", "finished", "failed", "closed"]
-
-FAIR_SECONDS = 0.001  # S17: a stream that never suspends meets a real checkpoint after so long, or FAIR_PULLS batches
 
 log = logging.getLogger("millstream")
 
@@ -45,12 +44,10 @@ class StreamCore(Serving[T]):
     def __init__(self, puller: Puller[T]) -> None:
         super().__init__()
         self._puller = puller
+        self._now = monotonic
         self._opened = False
-        self._tasks = Tasks(puller.needs_tasks)
+        self._tasks = Tasks(puller.needs_tasks or puller.may_need_tasks)
         self._entered = False
-        self._pulls = 0
-        self._checkpoint_due = 0.0
-        self._new_scope: type[CancelScope] = CancelScope
         self._scope: CancelScope | None = None
         self._released: Event | None = None
 
@@ -68,34 +65,53 @@ class StreamCore(Serving[T]):
         """
         return _Batches(self)
 
-    async def _first(self) -> T:
-        return self._serve(await self._refill())
-
     async def _refill(self) -> list[T]:
-        if not self._opened or self._state != "running" or self._scope is not None or self._heir is not None:
-            self._refuse_second_consumer()
-            if not self._may_begin():
-                return []
+        """Pull for the first time, or after a checkpoint; on trio always."""
+        self._refuse_second_consumer()
+        if not self._may_begin():
+            return []
+        batch: list[T] = []
         try:
             # S5: nobody closes the source while this waits; `aclose` cancels the scope instead.
-            with self._new_scope() as self._scope:
-                self._pulls += 1
-                if self._pulls >= FAIR_PULLS or monotonic() >= self._checkpoint_due:
+            with CancelScope() as self._scope:
+                if self._must_breathe():
                     await checkpoint()
-                    self._pulls, self._checkpoint_due = 0, monotonic() + FAIR_SECONDS
+                    self._breathed()
                 if not self._opened:
                     await self._open()
-                batch = await self._puller.pull()
+                if self._find_task is None:
+                    batch = await self._puller.pull()
         except BaseException as error:
             await self._fail(error)
             raise
         if self._released is not None:  # `_close` is the only one that cancels the scope
             await self._closed_while_waiting()
-        # The scope of the running backend: half the cost of asking anyio each time which one that is.
-        self._new_scope, self._scope = type(self._scope), None
+        self._scope = None
+        if self._find_task is not None:
+            return await self._pulled()
         if not batch:
             await self._release("finished")
         return batch
+
+    async def _settle(self, batch: list[T] | None, error: BaseException | None) -> list[T]:
+        """Say what became of a pull that was the last one: the end, an error, or closed by another task (asyncio)."""
+        alone = absorb(self)
+        if self._released is None:
+            if error is None:
+                await self._release("finished")
+                return []
+            await self._fail(error)
+            raise error
+        if isinstance(error, CancelledError) and alone:
+            error = None
+        if error is not None and not isinstance(error, Exception):  # a cancellation from further out comes first
+            await self._fail(error)
+            raise error
+        try:
+            await self._closed_while_waiting(error)
+        finally:
+            await checkpoint_if_cancelled()
+        return []
 
     def _may_begin(self) -> bool:
         """Whether there may be anything to pull. Raises: StreamClosed; StreamNotEntered."""
@@ -112,9 +128,12 @@ class StreamCore(Serving[T]):
         self._opened = True
         self._state = "running"
         await self._puller.open(self._tasks)
+        self._find_task = task_finder()
+        if self._find_task is not None:
+            self._pull_with(self._puller.pull)
 
     def _refuse_second_consumer(self) -> None:
-        if self._scope is not None:
+        if self._scope is not None or self._waiting:
             raise StreamBusy("this stream already has a consumer waiting; two consumers need one stream each")
         if self._heir is not None:
             raise StreamBusy("an operator has taken this stream over; iterate the stream that the operator returned")
@@ -143,7 +162,7 @@ class StreamCore(Serving[T]):
         self._refuse_second_consumer()
         if self._state == "closed":
             raise StreamClosed("this stream was closed already")
-        if self._puller.needs_tasks:
+        if self._puller.needs_tasks or self._puller.may_need_tasks:
             await self._tasks.enter()
         self._entered = True
         if not self._opened and self._state in ("new", "running"):
@@ -187,12 +206,18 @@ class StreamCore(Serving[T]):
             self._released = self._released or Event()
             self._scope.cancel()
             await self._released.wait()
+        elif self._waiting:
+            if self._released is None:
+                self._released = Event()
+                interrupt(self)
+            await self._released.wait()
         elif self._state in ("new", "running"):
             await self._release("closed", error)
 
     async def _release(self, state: State, error: BaseException | None = None) -> None:
         """Close the chain. An exception of closing is added to the `error` that led here as a note, if there is one."""
         self._state = state
+        self._pull_with(None)
         self._rest()  # what was pulled but not asked for goes with the stream
         try:
             await release(self._puller)
@@ -212,11 +237,12 @@ class StreamCore(Serving[T]):
     # --- composing -----------------------------------------------------------------------------------------------
 
     def _refuse_second_owner(self) -> None:
-        if self._scope is not None or self._heir is not None:
+        if self._scope is not None or self._waiting or self._heir is not None:
             raise StreamBusy("this stream has a consumer already")
 
     def _hand_over(self) -> Puller[T]:
         """Give the chain away to an operator, with what was pulled already. Set `_heir` to the stream that it makes."""
+        self._pull_with(None)
         return Resumed(self._rest(), self._puller) if self._opened else self._puller
 
 
@@ -226,11 +252,8 @@ class _Batches(AsyncIterator[list[T]]):
     def __init__(self, stream: StreamCore[T]) -> None:
         self._stream = stream
 
-    async def __anext__(self) -> list[T]:
-        batch = self._stream._rest() or await self._stream._refill()
-        if not batch:
-            raise StopAsyncIteration
-        return batch
+    def __anext__(self) -> Coroutine[Any, Any, list[T]]:
+        return self._stream._next_batch()
 
 
 class Resumed(Operator[T]):
@@ -239,7 +262,7 @@ class Resumed(Operator[T]):
     def __init__(self, items: list[T], source: Puller[T]) -> None:
         super().__init__(source)
         self._items = items
-        self.needs_tasks = ""
+        self.needs_tasks = self.may_need_tasks = ""
 
     async def open(self, tasks: Tasks) -> None:
         """Nothing to do."""

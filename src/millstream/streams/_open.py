@@ -27,9 +27,9 @@ def stream(
     """Decode a streaming response into typed events.
 
     Args:
-        source: any async iterable of bytes (`response.aiter_bytes()`, a file, a queue); or a response of httpx2 or
-            httpx; or what `client.stream("POST", url, ...)` returns. The last two are checked for status and content
-            type when the stream is opened.
+        source: any async iterable of bytes (`response.aiter_bytes()`, a file, a queue); or a response of httpx2,
+            httpx or aiohttp; or what `client.stream("POST", url, ...)` or aiohttp's `session.post(url, ...)` returns.
+            The last two are checked for status and content type when the stream is opened.
         protocol: a name of `millstream.decoder_names()`, an alias such as "openai", or a fresh decoder.
         provider: the name to put into errors; by default that of the protocol.
         limits: the caps to keep.

@@ -14,11 +14,12 @@ from typing import Any, Generic, TypeVar
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
+from millstream.core._batch import FAIR_PULLS
+from millstream.streams._interrupt import uninterrupted
 from millstream.streams._tasks import Tasks
 from millstream.streams.overflow import Losses
 
 __all__ = [
-    "FAIR_PULLS",
     "BatchPuller",
     "IterablePuller",
     "Puller",
@@ -31,7 +32,6 @@ __all__ = [
 T = TypeVar("T")
 
 CLOSE_SECONDS = 5.0  # how long closing may take before it is given up
-FAIR_PULLS = 64  # S17: who pulls in a loop of its own meets a real checkpoint after as many pulls that gave nothing
 
 log = logging.getLogger("millstream")
 
@@ -41,6 +41,9 @@ class Puller(ABC, Generic[T]):
 
     needs_tasks: str = ""
     """The name of an operator in the chain that needs background tasks, "" if none does."""
+
+    may_need_tasks: str = ""
+    """The same of one that may need them later: the group is there if the stream is entered, but need not be."""
 
     losses: tuple[Losses, ...] = ()
     """Where in the chain items may be dropped."""
@@ -123,7 +126,7 @@ class BatchPuller(Puller[T]):
 
 async def release(puller: Puller[Any]) -> None:
     """Close a chain even if cancelled, but do not wait for ever (S8). For operators that close sources early."""
-    with move_on_after(CLOSE_SECONDS, shield=True) as scope:
+    with uninterrupted(), move_on_after(CLOSE_SECONDS, shield=True) as scope:
         await puller.aclose()
     if scope.cancelled_caught:
         log.warning("closing a stream took longer than %g s and was given up", CLOSE_SECONDS)
@@ -144,7 +147,7 @@ async def close_iterator(iterator: Any) -> None:
 
 
 async def breathe(fruitless: int) -> int:
-    """Count a pull that gave nothing, and meet a checkpoint when it is time (S17). Returns the new count."""
+    """Count a pull that gave nothing; after FAIR_PULLS of them meet a checkpoint (S17). Returns the new count."""
     if fruitless + 1 < FAIR_PULLS:
         return fruitless + 1
     await checkpoint()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, overload
 
 from millstream.events import EventType
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._core import StreamCore
 from millstream.streams._pull import Puller
+from millstream.streams.filters import EventFilter, KindFilter
 from millstream.streams.operators.batched import Batched, TimedBatched, is_terminal
 from millstream.streams.operators.chunk_text import ChunkText
 from millstream.streams.operators.concat import Concat
@@ -59,7 +60,19 @@ class Sequential(StreamCore[T]):
         """Replace each item by the items of `fn(item)`."""
         return self._then(lambda source: FlatMap(source, fn))
 
-    def filter(self, *predicates: Fn[T, bool]) -> Stream[T]:
+    @overload
+    def filter(self, kind: KindFilter[E], /, *predicates: Callable[[Any], Any]) -> Stream[E]: ...
+
+    @overload
+    def filter(self, kind: EventFilter, /, *predicates: Fn[T, bool]) -> Stream[T]: ...
+
+    @overload
+    def filter(self, kind: Callable[[T], TypeGuard[E]], /, *predicates: Callable[[Any], Any]) -> Stream[E]: ...
+
+    @overload
+    def filter(self, *predicates: Fn[T, bool]) -> Stream[T]: ...
+
+    def filter(self, *predicates: Callable[[Any], Any]) -> Stream[Any]:
         """Keep the items that all predicates accept; `millstream.filters` has ready ones."""
         return self._then(lambda source: Filter(source, *predicates))
 

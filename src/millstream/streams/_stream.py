@@ -122,13 +122,19 @@ class Stream(Concurrent[T]):
     ) -> Stream[T]:
         """If this stream fails before it gave anything, go on with `again()`; `resume(last_item)` if it gave something.
 
-        `replay="restart"` allows `again` also then, after a `Data` event named "millstream.restart".
+        `replay="restart"` allows `again` also then, after a `Data` event named "millstream.restart". Attempts may have
+        operators that need background tasks, in `async with`, which is then left by the task that entered it.
         """
         make = _opener(lambda _: again())
         go_on = None if resume is None else _opener(resume)
         return self._then(
             lambda source: Retry(source, make, policy=policy, replay=replay, resume=go_on, clock=clock),
         )
+
+    def _retry(self, again: Callable[[], AsyncIterable[T]], policy: RetryPolicy) -> Stream[T]:
+        """As `retry`, of attempts without background tasks, so that the stream may be left in any task."""
+        make = _opener(lambda _: again())
+        return self._then(lambda source: Retry(source, make, policy=policy, tasks=False))
 
     def monitor(
         self,

@@ -142,7 +142,7 @@ class Tasks:
         """
         if self._group is None:
             raise StreamNotEntered(
-                f"`{self._needed_by or name}` works in a background task: use `async with stream... as events:` "
+                f"`{name}` works in a background task: use `async with stream... as events:` "
                 "and iterate inside the block, so that the task ends with it"
             )
         self._jobs = [job for job in self._jobs if not job.ended]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar, overload
 
 from anyio import create_task_group
 
@@ -11,6 +11,7 @@ from millstream.events import TextDelta
 from millstream.streams._handoff import Rules
 from millstream.streams._stream import Stream
 from millstream.streams._tasks import only
+from millstream.streams.filters import KindFilter
 from millstream.streams.operators._apply import isawaitable
 from millstream.streams.operators.merge import Merge, OnInputError
 from millstream.streams.overflow import Overflow
@@ -18,6 +19,7 @@ from millstream.streams.overflow import Overflow
 __all__ = ["fan_out", "merge"]
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 def merge(
@@ -34,18 +36,50 @@ def merge(
     return first.merge(*streams[1:], keys=keys, buffer=buffer, on_error=on_error, overflow=overflow)
 
 
-def is_text(item: Any) -> bool:
+def is_text(item: Any) -> TypeGuard[TextDelta]:
     """Whether an item is text of the answer."""
     return isinstance(item, TextDelta)
 
 
+@overload
+async def fan_out(
+    source: AsyncIterable[Any],
+    *handlers: Callable[[TextDelta], Any],
+    buffer: int = ...,
+    overflow: Overflow = ...,
+    on_drop: Callable[[TextDelta], object] | None = ...,
+) -> list[int]: ...
+
+
+@overload
+async def fan_out(
+    source: AsyncIterable[Any],
+    *handlers: Callable[[E], Any],
+    buffer: int = ...,
+    overflow: Overflow = ...,
+    select: KindFilter[E] | Callable[[Any], TypeGuard[E]],
+    on_drop: Callable[[E], object] | None = ...,
+) -> list[int]: ...
+
+
+@overload
 async def fan_out(
     source: AsyncIterable[T],
     *handlers: Callable[[T], Any],
+    buffer: int = ...,
+    overflow: Overflow = ...,
+    select: Callable[[T], bool] | None,
+    on_drop: Callable[[T], object] | None = ...,
+) -> list[int]: ...
+
+
+async def fan_out(
+    source: AsyncIterable[Any],
+    *handlers: Callable[[Any], Any],
     buffer: int = 20,
     overflow: Overflow = "drop_newest",
-    select: Callable[[T], bool] | None = is_text,
-    on_drop: Callable[[T], object] | None = None,
+    select: Callable[[Any], bool] | None = is_text,
+    on_drop: Callable[[Any], object] | None = None,
 ) -> list[int]:
     """Call every handler, sync or async, with every item, each in a task of its own, to the end of the source.
 

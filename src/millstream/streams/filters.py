@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from millstream.events import Error, EventType, Finish, TextDelta
 
-__all__ = ["EventFilter", "kinds", "no_errors", "text_only"]
+__all__ = ["EventFilter", "KindFilter", "kinds", "no_errors", "text_only"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E_co = TypeVar("E_co", covariant=True)
 
 
 class EventFilter:
@@ -44,10 +50,49 @@ async def _then_later(accepted: Any, go_on: Callable[[Any], Any]) -> Any:
     return await answer if isawaitable(answer) else answer
 
 
+class KindFilter(EventFilter, Generic[E_co]):
+    """A predicate that accepts events of certain classes only, so that type checkers know what passes."""
+
+    def __and__(self, other: Callable[[Any], Any]) -> KindFilter[E_co]:
+        return KindFilter(super().__and__(other))
+
+    @overload
+    def __or__(self, other: KindFilter[A]) -> KindFilter[E_co | A]: ...
+
+    @overload
+    def __or__(self, other: Callable[[Any], Any]) -> EventFilter: ...
+
+    def __or__(self, other: Callable[[Any], Any]) -> EventFilter:
+        either = super().__or__(other)
+        return KindFilter(either) if isinstance(other, KindFilter) else either
+
+
+@overload
+def kinds(a: type[A], /) -> KindFilter[A]: ...
+
+
+@overload
+def kinds(a: type[A], b: type[B], /) -> KindFilter[A | B]: ...
+
+
+@overload
+def kinds(a: type[A], b: type[B], c: type[C], /) -> KindFilter[A | B | C]: ...
+
+
+@overload
+def kinds(a: type[A], b: type[B], c: type[C], d: type[D], /) -> KindFilter[A | B | C | D]: ...
+
+
+@overload
+def kinds(*wanted: type | EventType) -> EventFilter: ...
+
+
 def kinds(*wanted: type | EventType) -> EventFilter:
     """Accept events of these classes or types."""
     classes = tuple(kind for kind in wanted if not isinstance(kind, EventType))
     types = frozenset(kind for kind in wanted if isinstance(kind, EventType))
+    if not types:
+        return KindFilter(lambda event: isinstance(event, classes))
     return EventFilter(lambda event: isinstance(event, classes) or getattr(event, "type", None) in types)
 
 

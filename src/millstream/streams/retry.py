@@ -157,7 +157,7 @@ class RetryPolicy:
     """`(error, attempt) -> (retry, delay)` in place of all rules above; `max_attempts` and the budget still hold."""
 
     on_retry: Callable[[int, Exception, float], Any] | None = None
-    """Called with (attempt, error, delay) before each wait. There is a log line too."""
+    """Called with (attempt, error, delay) before each wait. The log line is then a matter of debugging, no warning."""
 
     budget: RetryBudget | None = PROCESS_BUDGET
     """What all retries are paid from; None: no limit beyond `max_attempts`."""
@@ -221,8 +221,10 @@ class Retries:
             if not cost:
                 raise self._exhausted(f"attempt {self.attempt} failed, and too many retries failed lately", error)
             self._spent += cost
-        said = type(error).__name__  # S22 and X2: a log line never quotes what a provider said
-        logger.warning("attempt %d of %d failed (%s); next in %.3g s", self.attempt, policy.max_attempts, said, delay)
+        # Whoever is told needs no warning. S22 and X2: a log line never quotes what a provider said.
+        tell = logger.warning if policy.on_retry is None else logger.debug
+        said = type(error).__name__
+        tell("attempt %d of %d failed (%s); next in %.3g s", self.attempt, policy.max_attempts, said, delay)
         if policy.on_retry is not None:
             policy.on_retry(self.attempt, error, delay)
         self.attempt += 1

@@ -22,15 +22,18 @@ class TextStream(Protocol[Item]):
 
     def __aiter__(self) -> Self:
         """Return itself: it is used once."""
+        ...
 
     async def __anext__(self) -> Item:
         """Return the next item."""
+        ...
 
     async def aclose(self) -> None:
         """Release everything."""
 
     async def __aenter__(self) -> Self:
         """Open it."""
+        ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /

@@ -1,10 +1,13 @@
 """What bodies mean, and what is said of those that cannot be read: the path of the fault, and status 400."""
 
+import time
+
 import orjson
 import pytest
 
 import millstream as ms
 from millstream.errors import IncompleteStream, InvalidMessage
+from millstream.events import Finish, FinishReason, Start, ToolCall, ToolCallDelta
 from millstream.messages import FilePart, ImagePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart, ToolResultPart
 from millstream.protocols.encoders.openai_chat import OpenAIChatEncoder
 from millstream.protocols.requests import request_body
@@ -12,7 +15,7 @@ from millstream.server.gateway._chat_body import ChatBody, read_messages
 from millstream.server.gateway._chats import read_chat, read_ui
 from millstream.server.gateway._completion import Completion
 from millstream.server.gateway._http import Refused
-from millstream.server.gateway._settings import MAX_DEPTH, typed
+from millstream.server.gateway._settings import MAX_DEPTH, MAX_VALUES, typed
 from millstream.server.gateway._ui_body import UIBody, chat_stream_id, read_ui_messages
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -309,3 +312,24 @@ def test_a_chat_has_one_stream_whatever_its_id():
 def test_an_answer_without_a_word_is_no_answer():
     with pytest.raises(IncompleteStream):
         Completion(OpenAIChatEncoder()).result()
+
+
+def test_a_body_holds_a_bounded_number_of_values():
+    read(metadata={"list": [{}] * (MAX_VALUES - 20)})
+    with pytest.raises(InvalidMessage, match=f"more than {MAX_VALUES} values"):
+        read(metadata={"list": [{}] * MAX_VALUES})
+
+
+@pytest.mark.parametrize("n_calls", [40_000, 1])
+def test_a_whole_answer_takes_time_in_proportion_to_its_deltas(n_calls):
+    n_deltas = 40_000  # each its own call: it took a minute, when each was looked for among all others
+    deltas = [ToolCallDelta(index=n % n_calls, id=f"c{n % n_calls}", name="f", arguments="11") for n in range(n_deltas)]
+    said = "11" * (n_deltas // n_calls)
+    calls = [ToolCall(index=n, id=f"c{n}", name="f", arguments=said) for n in range(n_calls)]
+    whole = Completion(OpenAIChatEncoder())
+    began = time.process_time()
+    for event in (Start(), *deltas, *calls, Finish(FinishReason.TOOL_CALLS)):
+        whole.add(event)
+    found = whole.result()["choices"][0]["message"]["tool_calls"]
+    assert time.process_time() - began < 10
+    assert [call["function"]["arguments"] for call in found] == [said] * n_calls

@@ -10,6 +10,7 @@ import pytest
 from anyio import Event
 from anyio.lowlevel import checkpoint
 
+import millstream as ms
 from millstream.streams import Stream
 from millstream.streams._pull import Puller
 from streams.probe import Probe, drain
@@ -113,3 +114,14 @@ async def test_what_is_ready_does_not_wait_for_what_must_be_awaited() -> None:
     assert [await anext(stream), await anext(stream)] == [0, 1]
     gate.set()
     assert await stream.collect() == [2, 3]
+
+
+@pytest.mark.parametrize("build", [lambda s: s.map(lambda one: one), lambda s: s.filter(lambda one: one)])
+async def test_a_function_may_give_what_has_a_metaclass(build: Any) -> None:
+    """Classes of msgspec, and so all events, are not instances of `type` itself."""
+    events = [ms.TextDelta("a"), ms.TextDelta("b"), ms.Finish(ms.FinishReason.STOP)]
+
+    async def lists() -> Any:
+        yield list(events)
+
+    assert await build(Stream.from_batches(lists())).collect() == events

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from anyio import create_task_group
 
 import millstream as ms
 from millstream.streams import RESTART, RetryPolicy, Stream
+from millstream.streams.retry import constant
 from millstream.testing import FakeClock, ScriptedSource, Scripts
-from streams.probe import drain
+from streams.probe import Probe, drain
 
 pytestmark = pytest.mark.anyio
 
@@ -225,3 +227,40 @@ async def test_misuse() -> None:
         Run([]).open().retry(lambda: Stream(ScriptedSource()), replay="always")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="resume or replay"):
         Run([]).open().retry(lambda: Stream(ScriptedSource()), replay="restart", resume=Stream)
+
+
+async def test_a_later_attempt_may_need_tasks_though_the_first_does_not() -> None:
+    first, second = Probe(error=gone()), Probe(range(5))
+    policy = RetryPolicy(budget=None, connection=constant(0.0))
+    stream = Stream(first).retry(lambda: Stream(second).buffer(2), policy).map(str)
+    async with stream as items:
+        assert [item async for item in items] == ["0", "1", "2", "3", "4"]
+    assert (first.closes, second.closes, second.closed_while_running) == (1, 1, False)
+
+
+async def test_not_entered_it_needs_no_tasks_until_it_does() -> None:
+    policy = RetryPolicy(budget=None, connection=constant(0.0))
+    plain = Stream(Probe(error=gone())).retry(lambda: Stream(Probe([1])), policy)
+    assert [item async for item in plain] == [1]
+    with_tasks = Stream(Probe(error=gone())).retry(lambda: Stream(Probe([1])).buffer(2), policy)
+    with pytest.raises(ms.StreamNotEntered, match=r"`buffer`.*async with"):
+        await anext(with_tasks)
+
+
+@pytest.mark.parametrize("build", [lambda s: s.concat(Probe([7])), lambda s: s.zip(Probe([7, 8]))])
+async def test_the_tasks_of_a_later_attempt_behind_other_operators(build: Any) -> None:
+    policy = RetryPolicy(budget=None, connection=constant(0.0))
+    stream = build(Stream(Probe(error=gone())).retry(lambda: Stream(Probe([1])).buffer(2), policy))
+    async with stream as items:
+        assert await anext(items) in (1, (1, 7))
+
+
+async def test_a_provider_s_stream_may_be_left_in_another_task() -> None:
+    """Its attempts need no tasks, so none own it."""
+    policy = RetryPolicy(budget=None)
+    stream = Stream(Probe(range(3)))._retry(lambda: Probe(range(3)), policy)
+    await stream.__aenter__()
+    assert await anext(stream) == 0
+    async with create_task_group() as group:
+        group.start_soon(stream.__aexit__, None, None, None)
+    assert stream.state == "closed"

@@ -61,6 +61,7 @@ class Completion:
         choices = [self._choices[at] for at in sorted(self._choices)]
         if not choices or any(choice["finish_reason"] is None for choice in choices):
             raise IncompleteStream("the answer broke off before its end")
+        choices = [_whole(choice) for choice in choices]
         for choice in choices:
             message = choice["message"]
             said = "".join(self._texts.get(choice["index"], ()))
@@ -73,27 +74,37 @@ class Completion:
         return {**self._head, "object": "chat.completion", "choices": choices}
 
 
+class _Pieces(list[str]):
+    """A text that comes in pieces, joined once: an upstream may send any number of them."""
+
+
 def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
     for name, value in delta.items():
         old = into.get(name)
-        if old is None:
-            into[name] = value
-        elif isinstance(value, str) and isinstance(old, str) and name in JOINED:
-            into[name] = old + value
-        elif isinstance(value, dict) and isinstance(old, dict):
-            _merge(old, value)
+        if isinstance(value, str) and name in JOINED and (old is None or isinstance(old, _Pieces)):
+            if old is None:
+                old = into[name] = _Pieces()
+            old.append(value)
         elif name == "tool_calls":
-            _merge_calls(old, value)  # pyright: ignore[reportArgumentType] # lists, in a chat
+            calls = into.setdefault(name, {})  # by index, until `_whole`
+            for call in value:
+                _merge(calls.setdefault(call["index"], {}), call)
+        elif isinstance(value, dict) and (old is None or isinstance(old, dict)):
+            if old is None:
+                old = into[name] = {}
+            _merge(old, value)
         elif isinstance(value, list) and isinstance(old, list):
             old += value
-        elif value is not None:
+        elif old is None or value is not None:
             into[name] = value
 
 
-def _merge_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> None:
-    for delta in deltas:
-        known = next((call for call in calls if call["index"] == delta["index"]), None)
-        if known is None:
-            calls.append(delta)
-        else:
-            _merge(known, delta)
+def _whole(given: Any) -> Any:
+    if isinstance(given, _Pieces):
+        return "".join(given)
+    if not isinstance(given, dict):
+        return given
+    whole = {name: _whole(value) for name, value in given.items()}
+    if "tool_calls" in whole:
+        whole["tool_calls"] = list(whole["tool_calls"].values())
+    return whole

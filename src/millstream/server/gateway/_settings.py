@@ -22,6 +22,8 @@ __all__ = ["MAX_DEPTH", "Options", "Strict", "is_chat", "parsed", "request_of", 
 
 MAX_DEPTH = 100
 """How deep a body may be nested: as JSON is written again for the provider, with some levels around it."""
+MAX_VALUES = 300_000
+"""How many values a body may hold. `{}` is three bytes of a body and a hundred of memory."""
 
 AT_HOME = {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "user"}
 """Members for the books of the one who answers. Other wires have nothing to do with them."""
@@ -102,7 +104,7 @@ class Options(Struct, kw_only=True):
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """Parse a body. Raises: InvalidMessage: no JSON, no object, or nested too deeply."""
+    """Parse a body. Raises: InvalidMessage: no JSON, no object, nested too deeply, or too many values."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -110,7 +112,11 @@ def parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidMessage(f"the body must be a JSON object, not {type(value).__name__}", field="")
     level: list[Any] = [value]
+    n_values = 0
     for _ in range(MAX_DEPTH):
+        n_values += sum(map(len, level))
+        if n_values > MAX_VALUES:
+            raise InvalidMessage(f"the body holds more than {MAX_VALUES} values", field="")
         level = [
             child
             for parent in level

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from millstream.errors import StreamNotFound, UsageError
@@ -106,6 +107,7 @@ class Gateway:
         self._expose = expose_errors
         self._common = {"worker": worker} if worker else {}
         self._since = int(time.time())
+        self._reading = CapacityLimiter(2)  # of large bodies: one may take 25 times its size while it is read
         # Whose a stream is stands in its key, so the hub needs not ask again.
         hub = (
             None
@@ -231,7 +233,8 @@ class Gateway:
         body = await read_body(call.scope, call.receive, max_bytes=limits.max_body_bytes, within=limits.body_within)
         try:
             # What takes more than a moment must not hold up the others' streams.
-            asked = await run_sync(read, body) if len(body) > LARGE_BYTES else read(body)
+            large = len(body) > LARGE_BYTES
+            asked = await run_sync(read, body, limiter=self._reading) if large else read(body)
         except UsageError as error:
             raise refused(error, expose=False) from error
         wish = header(call.scope, ASK_HEADER.encode()).lower()

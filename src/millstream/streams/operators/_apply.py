@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from inspect import isawaitable
 from typing import Any, TypeVar
 
+from millstream.core._batch import FAIR_PULLS
 from millstream.streams._pull import Puller, breathe
 from millstream.streams.operators._base import Operator
 
@@ -30,6 +31,7 @@ class Apply(Operator[U]):
         self._waiting: tuple[Any, Awaitable[Any]] | None = None
         self._error: Exception | None = None
         self._done = False
+        self._held = False  # something is left of the last batch: items, an awaitable, an error; or it was the last
 
     @abstractmethod
     def _work(self, items: Iterator[Any], out: list[U]) -> None:
@@ -46,31 +48,43 @@ class Apply(Operator[U]):
     async def pull(self) -> list[U]:
         """Return what becomes of the next batch, or of the next item that had to be awaited."""
         fruitless = 0
-        out: list[U] = []
         while True:
+            out: list[U] = []
+            if self._held:
+                await self._finish(out)
+                if out or self._held:
+                    return out
+            elif batch := await self._source.pull():
+                self._left = iter(batch)
+                self._try(out)
+                if out:
+                    return out
+                if self._held:
+                    continue
+            else:
+                return []
+            fruitless += 1
+            if fruitless >= FAIR_PULLS:
+                fruitless = await breathe(fruitless)
+
+    async def _finish(self, out: list[U]) -> None:
+        """Put something into `out` of what is left of the last batch. If nothing was and it is still held: the end."""
+        while not out and (self._held or self._waiting is not None):
             if self._waiting is not None:
                 await self._wait(out)
             elif self._error is not None:
                 raise self._error
-            if not out and not self._done:
+            if self._done:
+                return
+            if not out:
                 self._try(out)
-            if out:
-                return out
-            if self._waiting is not None or self._error is not None:
-                continue
-            if self._done or not (batch := await self._source.pull()):
-                return []
-            self._left = iter(batch)
-            self._try(out)
-            if out:
-                return out
-            fruitless = await breathe(fruitless)
 
     def _try(self, out: list[U]) -> None:
         try:
             self._work(self._left, out)
         except Exception as error:
             self._error = error
+        self._held = self._waiting is not None or self._error is not None or self._done
 
     async def _wait(self, out: list[U]) -> None:
         item, awaitable = self._waiting  # type: ignore[misc]

@@ -20,6 +20,7 @@ class Operator(Puller[U]):
     def __init__(self, source: Puller[Any]) -> None:
         self._source = source
         self.needs_tasks = source.needs_tasks
+        self.may_need_tasks = source.may_need_tasks
         self.losses = source.losses
 
     async def open(self, tasks: Tasks) -> None:

@@ -23,6 +23,7 @@ class Concat(Puller[T]):
     def __init__(self, sources: Sequence[Puller[T]]) -> None:
         self._sources = list(sources)
         self.needs_tasks = next((source.needs_tasks for source in sources if source.needs_tasks), "")
+        self.may_need_tasks = next((source.may_need_tasks for source in sources if source.may_need_tasks), "")
         self.losses = tuple(loss for source in sources for loss in source.losses)
 
     async def open(self, tasks: Tasks) -> None:

@@ -47,7 +47,7 @@ class MapConcurrent(Operator[U]):
         if n < 1:
             raise ValueError(f"at least 1 item must be worked on at a time, got {n}")
         self.needs_tasks = "map_ordered" if ordered else "map_unordered"
-        self._fn: Callable[[T], Any] = fn
+        self._fn: Callable[[Any], Any] = fn
         self._n = n
         self._ordered = ordered
         self._begun: deque[Slot] = deque()  # in the order of the items

@@ -41,6 +41,7 @@ class Retry(Operator[Any]):
         replay: "restart": retry also after items were delivered; a `Data` event named RESTART goes before.
         resume: makes an attempt that goes on after the last delivered item, which it is given. Its `Start` is left out.
         clock: what the waits go by.
+        tasks: whether a later attempt may need background tasks.
     """
 
     def __init__(
@@ -52,8 +53,11 @@ class Retry(Operator[Any]):
         replay: Replay = "never",
         resume: Opener | None = None,
         clock: Clock = ANYIO_CLOCK,
+        tasks: bool = True,
     ) -> None:
         super().__init__(source)
+        if tasks:
+            self.may_need_tasks = "retry"
         if replay not in ("never", "restart"):
             raise ValueError(f'replay must be "never" or "restart", got {replay!r}')
         if replay == "restart" and resume is not None:

@@ -28,6 +28,7 @@ class Zip(Puller[tuple[Any, ...]]):
         self._strict = strict
         self._held: list[deque[Any]] = [deque() for _ in sources]
         self.needs_tasks = next((source.needs_tasks for source in sources if source.needs_tasks), "")
+        self.may_need_tasks = next((source.may_need_tasks for source in sources if source.may_need_tasks), "")
         self.losses = tuple(loss for source in sources for loss in source.losses)
 
     async def open(self, tasks: Tasks) -> None:
