@@ -200,7 +200,7 @@ async def main() -> Section:
         low, high = min(map(sum, values)), max(map(sum, values))
         rows.append([name, f"{middle[name]:.1f}", f"{kernel:.1f}", f"{low:.1f} to {high:.1f}"])
     text = [
-        f"{STREAMS} streams of {CHUNKS} chunks, one each {INTERVAL * 1000:g} ms; CPU of the gateway per forwarded chunk.",
+        f"{STREAMS} streams of {CHUNKS} chunks, one each {INTERVAL * 1000:g} ms; CPU of the gateway for each.",
         "" if found else "LiteLLM is not installed; the head of bench/bench_gateway.py says how to have it here.",
         "",
         *table(["gateway", "us", "of it in the kernel", "from, to"], rows, " rrr"),

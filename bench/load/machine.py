@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = [
@@ -33,6 +34,8 @@ def pin(cpu: int, nice: int = 0) -> None:
         os.sched_setaffinity(0, [cpu])
     if nice:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
+        with suppress(OSError):  # where the kernel weighs sessions against each other, that alone has no effect
+            Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def open_files(wanted: int) -> int:
@@ -42,6 +45,12 @@ def open_files(wanted: int) -> int:
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     return min(wanted, most - SPARE_FILES)
+
+
+def limit() -> str:
+    """The most open files that this process may have, as a text."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return "none" if hard == resource.RLIM_INFINITY else f"{hard:,}"
 
 
 def fds() -> int:

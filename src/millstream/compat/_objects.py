@@ -53,6 +53,9 @@ class _ObjectSource(BodySource):
     def watch(self, watcher: Callable[[int], None]) -> None:
         """Objects have no size: what is watched are the events."""
 
+    def _decode(self, chunk: Any) -> list[Event]:
+        return self._feed(chunk)
+
 
 def aiter_events(items: AsyncIterable[Any], decoder: ObjectDecoder) -> Stream[Event]:
     """Return the stream of events. What `items` raises is raised unchanged, unless it is a failed connection."""

@@ -105,6 +105,8 @@ class AsyncioWire(asyncio.BufferedProtocol):
 
     async def wait(self, seconds: float | None) -> None:
         """Wait until something has arrived for the exchange. Raises: ReadTimeout."""
+        if self._is_paused and self._exchange is not None and not self._exchange.parts:
+            self.consumed()  # what came was no body: nobody will take it
         waiter = self._waiter = self._loop.create_future()
         if seconds is not None:
             self._deadline = self._loop.time() + seconds
@@ -138,8 +140,6 @@ class AsyncioWire(asyncio.BufferedProtocol):
     async def aclose(self) -> None:
         """Close at once; what was not sent yet is dropped."""
         self._stop_timer()
-        self._shared.n_unread -= self._n_unread
-        self._n_unread = 0
         if self._exchange is not None:
             self._exchange.fail(httpx2.ReadError("the connection was closed here"))
         with suppress(OSError):
@@ -205,6 +205,8 @@ class AsyncioWire(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
+        self._shared.n_unread -= self._n_unread
+        self._n_unread = 0
         if self._exchange is not None:
             if exc is None:
                 self._exchange.feed_eof()

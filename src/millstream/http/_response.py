@@ -6,7 +6,7 @@ body has no content coding and no chunk size was asked for; else httpx2's own wo
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -18,11 +18,19 @@ __all__ = ["Body", "Response"]
 
 
 class Body(httpx2.AsyncByteStream):
-    """The body, as it arrives. Read to its end, its connection may be used again; else it is closed."""
+    """The body, as it arrives. Read to its end, its connection may be used again; else it is closed.
+
+    Attributes:
+        n_bytes: that were read.
+        response: to close when nothing more comes, if it is read through one that is open.
+        is_over: it was read to its end, or to an error.
+    """
 
     def __init__(self, wire: Any, exchange: Exchange, release: Any, seconds: float | None) -> None:
         self.exchange = exchange
         self.n_bytes = 0
+        self.response: Response | None = None
+        self.is_over = False
         self._wire = wire
         self._release = release
         self._is_cut = False
@@ -34,27 +42,37 @@ class Body(httpx2.AsyncByteStream):
     async def __anext__(self) -> bytes:
         """Return what has arrived. Raises: ReadError, ReadTimeout, RemoteProtocolError."""
         exchange = self.exchange
-        if self._is_cut:
-            raise httpx2.StreamClosed
-        while not exchange.parts:
-            if exchange.is_complete:
-                await self.aclose()
-                raise StopAsyncIteration
-            if exchange.error is not None:
-                await self.aclose()
-                raise exchange.error
-            try:
+        try:
+            if self._is_cut:
+                raise httpx2.StreamClosed
+            while not exchange.parts:
+                if exchange.is_complete:
+                    raise StopAsyncIteration
+                if exchange.error is not None:
+                    raise exchange.error
                 await self._wire.wait(self._seconds)
-            except BaseException:
-                await self.aclose()
-                raise
+        except BaseException as error:
+            await self._close_after(error)
+            raise
         self._wire.consumed()
         data = exchange.take()
         self.n_bytes += len(data)
         return data
 
+    async def _close_after(self, error: BaseException) -> None:
+        self.is_over = True
+        response = self.response
+        try:
+            await self.aclose()
+        finally:
+            if response is not None:
+                if isinstance(error, httpx2.RequestError) and response._request is not None:
+                    error.request = response._request
+                await response.aclose()
+
     async def aclose(self) -> None:
         """Give the connection back if all of the body is here, else close it."""
+        self.response = None
         release, self._release = self._release, None
         if release is not None:
             self._is_cut = bool(self.exchange.parts)
@@ -94,20 +112,11 @@ class _Chunks(AsyncGenerator[bytes, None]):
         self._body = body
         self._is_new = True
 
-    async def __anext__(self) -> bytes:
-        response = self._response
-        if response is None:
-            raise StopAsyncIteration
-        if self._is_new:
-            self._begin(response)
-        try:
-            return await self._body.__anext__()
-        except BaseException as error:
-            self._response = None
-            if isinstance(error, httpx2.RequestError) and response._request is not None:
-                error.request = response._request
-            await response.aclose()
-            raise
+    def __anext__(self) -> Coroutine[Any, Any, bytes]:
+        # The body's own coroutine, not one around it: it is made for each chunk.
+        if self._is_new and self._response is not None:
+            self._begin(self._response)
+        return _over() if self._response is None or self._body.is_over else self._body.__anext__()
 
     async def asend(self, value: None) -> bytes:
         return await self.__anext__()
@@ -128,3 +137,8 @@ class _Chunks(AsyncGenerator[bytes, None]):
         if response.is_closed:
             raise httpx2.StreamClosed
         response.is_stream_consumed = True
+        self._body.response = response
+
+
+async def _over() -> bytes:
+    raise StopAsyncIteration

@@ -124,6 +124,19 @@ async def test_the_chat_of_another_key_is_another_chat():
         await settled(app)
 
 
+async def test_a_chat_is_found_by_its_id_as_the_path_writes_it():
+    hold = anyio.Event()
+    async with gateway(Model(*said("Hi")[:2], hold), keys=[ALICE]) as (url, app), client(url, ALICE) as http:
+        chat = {"id": "50%41", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]}
+        async with http.stream("POST", "/v1/chat", json=chat, headers=ASK) as answer:
+            assert (await http.get("/v1/chat/50%41/stream")).status_code == 204  # this is 50A
+            async with http.stream("GET", "/v1/chat/50%2541/stream") as again:
+                assert again.status_code == 200
+            hold.set()
+            await answer.aread()
+        await settled(app)
+
+
 async def test_an_owner_has_so_many_streams_at_once_and_others_still_have_theirs():
     hold = anyio.Event()
     limits = GatewayLimits(max_streams=2)
@@ -180,7 +193,12 @@ async def test_without_keys_a_page_of_another_site_gets_nothing():
     model = Model(*said("Hi"))
     async with gateway(model) as (url, _), client(url) as http:
         simple = {"origin": "https://evil.example", "content-type": "text/plain"}
-        for headers in (simple, {**simple, "content-type": "application/json"}, {"origin": "null"}):
+        for headers in (
+            simple,
+            {**simple, "content-type": "application/json"},
+            {"origin": "null"},
+            {"origin": "http://["},
+        ):
             answer = await http.post("/v1/chat/completions", content=b"{}", headers=headers)
             assert answer.status_code == 403
         assert (await http.get("/v1/models", headers={"origin": url})).status_code == 200

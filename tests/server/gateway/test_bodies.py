@@ -170,6 +170,8 @@ def test_a_chat_request_comes_out_as_it_went_in():
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"functions": []}, "functions"),
+        ({"models": ["another"]}, "models"),
+        ({"api_base": "http://elsewhere.example"}, "api_base"),
         ({"model": "claude", "n": 2}, "n"),
         ({"model": "claude", "logit_bias": {"1": 2}}, "logit_bias"),
         ({"model": "bare", "top_k": 2}, "top_k"),

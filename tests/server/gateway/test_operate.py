@@ -7,7 +7,11 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from millstream.events import Finish, FinishReason, Usage
+from millstream.server.gateway._figures import MAX_TOKENS, Figures, Watched
 from millstream.server.gateway._metrics import Histogram, family
+from millstream.streams import Stream
+from millstream.testing import ScriptedSource
 from server.gateway.kit import (
     ALICE,
     Model,
@@ -64,6 +68,17 @@ async def test_metrics_say_what_happened():
     assert types["millstream_requests"] == "counter"
     assert types["millstream_streams_running"] == "gauge"
     assert types["millstream_stream_seconds"] == "histogram"
+
+
+@pytest.mark.parametrize(("said", "counted"), [(-5, 0), (10**400, MAX_TOKENS), (None, 0)])
+async def test_a_provider_cannot_spoil_the_counters(said, counted):
+    figures = Figures(["m"])
+    finish = Finish(FinishReason.STOP, usage=Usage(input_tokens=said, output_tokens=3))
+    watched = Stream(ScriptedSource(finish))._then(lambda source: Watched(source, figures.begin("m", ""), figures))
+    await watched.collect()
+    samples, _ = metrics_of(figures.metrics({}, draining=False))
+    assert samples["millstream_tokens_total", "input", "m"] == counted
+    assert samples["millstream_tokens_total", "m", "output"] == 3
 
 
 def test_labels_and_help_are_escaped_and_numbers_are_what_prometheus_reads():

@@ -57,8 +57,11 @@ class _Contender(Contender):
         if node is None:
             return ["node"]
         probe = [node, "--input-type=module", "--eval", f'await import("{PACKAGE}")']
-        done = subprocess.run(probe, cwd=_folder(), capture_output=True, check=False)  # noqa: S603
-        return [] if done.returncode == 0 else [f"npm's {PACKAGE} (in the current folder, or where {FOLDER} says)"]
+        try:
+            subprocess.run(probe, cwd=_folder(), capture_output=True, check=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError):
+            return [f"npm's {PACKAGE} (in the current folder, or where {FOLDER} says)"]
+        return []
 
 
 def eventsource_parser(chunks: Sequence[bytes]) -> Contender:

@@ -22,6 +22,7 @@ __all__ = ["Figures", "Live", "Watched"]
 
 FIRST_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 WHOLE_BOUNDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+MAX_TOKENS = 1 << 32  # of one answer
 
 
 class Live:
@@ -74,8 +75,8 @@ class Watched(Operator[Any]):
             last = batch[-1]
             if type(last) is Finish and last.usage is not None:
                 used = self._figures.tokens
-                used[self._live.model, "input"] += last.usage.input_tokens or 0
-                used[self._live.model, "output"] += last.usage.output_tokens or 0
+                used[self._live.model, "input"] += _count(last.usage.input_tokens)
+                used[self._live.model, "output"] += _count(last.usage.output_tokens)
         return batch
 
     async def aclose(self) -> None:
@@ -84,6 +85,11 @@ class Watched(Operator[Any]):
             await super().aclose()
         finally:
             self._live.end()
+
+
+def _count(said: int | None) -> int:
+    """Return what a provider says of one answer, as far as it can be: a counter never falls."""
+    return min(max(said or 0, 0), MAX_TOKENS)
 
 
 class Figures:

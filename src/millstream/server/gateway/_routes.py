@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from millstream.server._asgi import Receive, Scope
 from millstream.server.gateway._http import Outgoing
@@ -30,7 +29,7 @@ class Route(NamedTuple):
 
 
 def find(routes: Iterable[Route], path: str) -> tuple[Route | None, str]:
-    """Return the first route of a path, with its argument."""
+    """Return the first route of a path, with its argument. Args: path: percent-decoded, as ASGI has it."""
     for route in routes:
         before, hole, after = route.path.partition("{}")
         if not hole:
@@ -39,5 +38,5 @@ def find(routes: Iterable[Route], path: str) -> tuple[Route | None, str]:
         elif path.startswith(before) and path.endswith(after):
             arg = path[len(before) : len(path) - len(after)]
             if arg and (route.slashes or "/" not in arg):
-                return route, unquote(arg)
+                return route, arg
     return None, ""

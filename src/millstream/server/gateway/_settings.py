@@ -39,6 +39,8 @@ NO_EFFECT: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (0,),
 }
 """Values that say what is the case anyway."""
+ELSEWHERE = {"api_base", "api_key", "base_url", "fallbacks", "model_list", "models", "route"}
+"""Members by which OpenRouter, LiteLLM and the like ask another model, or another address, than the gateway's."""
 REFUSED = {"functions": "tools", "function_call": "tool_choice"}
 
 T = TypeVar("T")
@@ -138,6 +140,8 @@ def typed(body: Mapping[str, Any], kind: type[T]) -> tuple[T, dict[str, Any]]:
     for name, instead in REFUSED.items():
         if name in rest:
             raise InvalidMessage(f"{name} is not read; use {instead}", field=name)
+    for name in ELSEWHERE & rest.keys():
+        raise InvalidMessage(f"{name} is not read: what is asked is up to this gateway", field=name)
     try:
         return msgspec.convert(known, kind), rest
     except msgspec.ValidationError as error:

@@ -203,7 +203,7 @@ class Gateway:
         match = _host.fullmatch(host)
         if match is None or (match[1] or match[2]).lower() not in self._hosts:
             raise Refused(403, "this gateway has no keys, so it answers under a name of this machine only")
-        if origin and not allowed and urlsplit(origin).netloc != host:
+        if origin and not allowed and origin.partition("://")[2] != host:
             raise Refused(403, "this origin may not ask here")
 
     def _owner(self, call: Call, keys: Keys | None) -> str:

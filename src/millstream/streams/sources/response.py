@@ -97,10 +97,11 @@ class ResponseSource(Puller[Event]):
         self._body = BodySource(chunks, self._decoder, require_finish=self._require_finish)
         for watcher in self._watchers:
             self._body.watch(watcher)
+        self.pull = self._body.pull  # type: ignore[method-assign] # one coroutine less for each chunk
 
     async def pull(self) -> list[Event]:
         """Return the events of the next chunk that completes any."""
-        return [] if self._body is None else await self._body.pull()
+        return []  # not open; `open` puts the pull of the body here
 
     async def aclose(self) -> None:
         """Close the response; the connection goes back to the pool only if the body was read to its end."""

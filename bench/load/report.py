@@ -1,0 +1,60 @@
+"""Tables, and where they go: bench/RESULTS.md and the page in docs/, between markers."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.load import machine
+from bench.report import ROOT, commit, cpu
+
+__all__ = ["environment", "markdown", "middle", "percentile", "put", "spread"]
+
+BEGIN, END = "<!-- load: made by `make load` -->", "<!-- end of load -->"
+PACKAGES = ("httpx2", "aiohttp", "httptools", "uvloop", "uvicorn", "starlette", "sse-starlette")
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+
+
+def percentile(values: list[float], part: float) -> float:
+    found = sorted(values)
+    return found[min(len(found) - 1, int(len(found) * part))] if found else 0.0
+
+
+def middle(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def spread(values: list[float], scale: float) -> str:
+    """The median and the quartiles."""
+    return f"{middle(values) * scale:.2f} ({percentile(values, 0.25) * scale:.2f}-{percentile(values, 0.75) * scale:.2f})"
+
+
+def environment(n: int, nice: int) -> list[str]:
+    cores = f"generator on CPU {machine.SERVER_CPU}, client on CPU {machine.CLIENT_CPU}"
+    return [
+        f"- machine: {cpu()}, {len(machine.CPUS)} CPUs, {platform.system()} {platform.release()}; {cores}",
+        f"- load average of the machine while this ran: {machine.loads()}; priority of the measured processes: {nice}",
+        f"- {platform.python_implementation()} {platform.python_version()}; millstream at {commit()}; "
+        + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        f"- limit of open files: {machine.limit()}, which allows {n:,} streams in a process",
+    ]
+
+
+def put(path: Path, lines: list[str]) -> None:
+    """Write lines between the markers of a file, at its end if it has none."""
+    text = path.read_text(encoding="utf-8")
+    before, found, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2] if found else ""
+    made = "\n".join([BEGIN, *lines, END])
+    path.write_text((before if found else before.rstrip("\n") + "\n\n") + made + (after or "\n"), encoding="utf-8")
+
+
+RESULTS = ROOT / "bench" / "RESULTS.md"
+PAGE = ROOT / "docs" / "topics" / "load.md"
+Rows = dict[str, dict[str, Any]]
