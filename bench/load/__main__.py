@@ -54,17 +54,16 @@ def clients(n: int, turns: int, nice: int) -> tuple[list[str], list[list[str]]]:
         for row in rows:
             row.close()
     kib = {name: opened[name]["bytes"] / 1024 for name in names}
-    table = markdown(
-        ["client", "KiB per stream", "us CPU per event, 1 per read", "10 per read", "us CPU to open"],
-        [
-            [name, f"{kib[name]:.1f}", spread(one[name], 1e6), spread(ten[name], 1e6), f"{opened[name]['cpu'] * 1e6:.0f}"]
-            for name in names
-        ],
-    )
+    head = ["client", "KiB per stream", "us CPU per event, 1 per read", "10 per read", "us CPU to open"]
+    cells = []
+    for name in names:
+        cells.append([name, f"{kib[name]:.1f}", spread(one[name], 1e6), spread(ten[name], 1e6)])
+        cells[-1].append(f"{opened[name]['cpu'] * 1e6:.0f}")
     above = kib[OURS] - kib[OURS_RAW]
     per_s = {1: 1 / middle(one[OURS]), 10: 1 / middle(ten[OURS])}
     floor = {1: middle(one[OURS]) / middle(one[FLOOR]), 10: middle(ten[OURS]) / middle(ten[FLOOR])}
-    text = [f"{n:,} streams of one process, {turns} turns of two rounds; CPU of the process, user and system.", "", *table]
+    text = [f"{n:,} streams of one process, {turns} turns of two rounds; CPU of the process, user and system.", ""]
+    text += markdown(head, cells)
     text += ["", f"`ms.stream` takes {floor[1]:.1f} times the CPU of the bare protocol with one event per read,"]
     text += [f"{floor[10]:.1f} times with ten; the bare protocol parses nothing."]
     verdicts = [
@@ -102,18 +101,22 @@ def load(n: int, nice: int) -> tuple[list[str], list[list[str]]]:
         rows.append(cells)
         tell(" | ".join(cells))
         if client.name == OURS:
+            silence = over["starved"]
             verdicts = [
-                verdict("p99 of loop lag at 70 %, without what the kernel gave to others", "<= 20 ms", own, own <= 20, " ms"),
+                verdict("p99 of loop lag at 70 %, less the waiting for the CPU", "<= 20 ms", own, own <= 20, " ms"),
                 verdict("memory at 200 %", f"<= {BUDGET_MIB} MiB", mib, mib <= BUDGET_MIB, " MiB"),
                 verdict("events per CPU second at 200 %, to the peak", ">= 0.9", kept, kept >= 0.9),
-                verdict("longest time without events of a stream at 200 %", "<= 2 s", over["starved"], over["starved"] <= 2),
+                verdict("longest silence of a stream at 200 %", "<= 2 s", silence, silence <= 2, " s"),
             ]
-    head = ["client", "events/s at 70 %", "lag p50, ms", "p99", "p99 without waiting for the CPU", "delay p50, ms", "p99"]
-    head += ["offered", "done per CPU second, of the peak", "memory grew by, MiB", "longest lag, ms", "longest silence, s"]
-    text = [f"{n:,} streams, each client alone: {RATE_SECONDS:g} s at 70 % with one event per write, then as long at 200 %"]
-    text += [f"with {OVERLOAD_EVENTS}. Lag: how much later than asked a sleep of 5 ms ends; delay: from the write to the"]
-    text += ["`async for`. Nothing was lost, also at 200 %: what is not read stays with the server.", "", *markdown(head, rows)]
-    return text, verdicts
+    head = ["client", "events/s at 70 %", "lag p50, ms", "p99", "p99 less the waiting for the CPU", "delay p50, ms"]
+    head += ["p99", "offered", "done per CPU second, of the peak", "memory grew by, MiB", "longest lag, ms"]
+    head += ["longest silence, s"]
+    text = [f"{n:,} streams, each client alone: {RATE_SECONDS:g} s at 70 % with one event per write, then as long at"]
+    text += [
+        f"200 % with {OVERLOAD_EVENTS}. Lag: how much later than asked a sleep of 5 ms ends; delay: from the write"
+    ]
+    text += ["to the `async for`. Nothing was lost, also at 200 %: what is not read stays with the server."]
+    return [*text, "", *markdown(head, rows)], verdicts
 
 
 def delay(found: dict[str, Any], part: float) -> str:

@@ -1,7 +1,7 @@
 """Each HTTP client as a row: `open` gives what `read` reads, which counts into a `Tally` and returns at the end.
 
-All run on uvloop. httpx2 looks through its whole pool at each request, so one pool of 10,000 would take minutes to fill:
-it gets many clients of POOL connections, which is kind to it.
+All run on uvloop. httpx2 looks through its whole pool at each request, so one pool of 10,000 would take minutes to
+fill: it gets many clients of POOL connections, which is kind to it.
 """
 
 from __future__ import annotations
@@ -118,9 +118,8 @@ async def open_httpx2(port: int, transport: Callable[[], Any] | None = None) -> 
             nonlocal n
             if not clients or (transport is None and n % POOL == 0):
                 limits = httpx2.Limits(max_connections=None, max_keepalive_connections=POOL)
-                one = httpx2.AsyncClient(
-                    transport=transport and transport(), limits=limits, timeout=LONG_SECONDS, trust_env=False, verify=False
-                )
+                options: dict[str, Any] = {"limits": limits, "timeout": LONG_SECONDS, "verify": False}
+                one = httpx2.AsyncClient(transport=transport and transport(), trust_env=False, **options)
                 clients.append(await stack.enter_async_context(one))
             n += 1
             request = clients[-1].build_request("GET", url(port, path))

@@ -90,7 +90,7 @@ class Work:
             raise SystemExit(f"{self.client.name}: {total - due} events came that nobody sent")
 
     async def rounds(self, k: int, n: int) -> list[float]:
-        """Have k events written to every stream, n times over, each time when all of the last has come: CPU seconds per event."""
+        """Have k events written to every stream, n times, each time when all has come: CPU seconds per event."""
         spent = []
         for _ in range(n):
             begun, due = time.process_time(), self.total() + k * len(self.tallies)

@@ -1,4 +1,4 @@
-"""Readers of what `served.py` serves: one protocol object each, which counts events. They share one process, on uvloop."""
+"""Readers of what `served.py` serves, one protocol object each, all in one process, on uvloop."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def middle(values: list[float]) -> float:
 
 def spread(values: list[float], scale: float) -> str:
     """The median and the quartiles."""
-    return f"{middle(values) * scale:.2f} ({percentile(values, 0.25) * scale:.2f}-{percentile(values, 0.75) * scale:.2f})"
+    low, high = (percentile(values, part) * scale for part in (0.25, 0.75))
+    return f"{middle(values) * scale:.2f} ({low:.2f}-{high:.2f})"
 
 
 def environment(n: int, nice: int) -> list[str]:

@@ -1,7 +1,8 @@
 """The other direction: one process that serves thousands of responses, and what serves them as a row.
 
-`python -m bench.load.served KIND FD CPU NICE` is uvicorn (uvloop, httptools) with a bare ASGI application. Every response
-has a source of its own, which gives one event each time `POST /tick` opens the gate; `GET /memory` collects garbage and tells the rest.
+`python -m bench.load.served KIND FD N NICE` is uvicorn (uvloop, httptools) with a bare ASGI application. Every response
+has a source of its own, which gives one event each time `POST /tick` opens the gate; `GET /memory` collects garbage and
+tells the rest.
 The three sources differ only in what they give: bytes, a dict for sse-starlette, an event for millstream.
 """
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -32,7 +33,7 @@ IDS = 20_000
 
 
 async def check(events: Any, canary: wire.Canary, due: int) -> None:
-    """Read a stream to its end. Raises AssertionError: not every one of `due` texts came once, in order, and its own."""
+    """Read a stream to its end. Raises AssertionError: not each of `due` texts came once, in order, and its own."""
     tail = ""
     async for batch in events.batches():
         texts = [one.text for one in batch if type(one) is ms.TextDelta]
@@ -47,8 +48,8 @@ async def check(events: Any, canary: wire.Canary, due: int) -> None:
 async def warm(port: int) -> int:
     """Read one stream, which opens what stays open as long as the process; returns how many files there are."""
     async with httpx2.AsyncClient(transport=ms.http.Transport()) as client:
-        async with ms.stream(client.stream("GET", url(port, f"0/{CHURN_EVENTS}")), "openai-chat") as stream:
-            await check(stream, wire.Canary(0), CHURN_EVENTS)
+        source = client.stream("GET", url(port, f"0/{CHURN_EVENTS}"))
+        await check(ms.stream(source, "openai-chat"), wire.Canary(0), CHURN_EVENTS)
     await asyncio.sleep(0.1)
     return machine.fds()
 
@@ -66,7 +67,7 @@ async def soak(port: int, streams: int, events: int) -> str:
     """`events` over so many streams; returns a line that says how it went."""
     each = max(EVENTS_PER_WRITE, events // streams)
     before = await warm(port)
-    answers, orders = await asyncio.open_connection("127.0.0.1", port)
+    _, orders = await asyncio.open_connection("127.0.0.1", port)
     orders.write(b"GET /control HTTP/1.1\r\n\r\n")
     canaries = [wire.Canary(i) for i in range(streams)]
     samples: list[tuple[float, float]] = []
@@ -139,10 +140,8 @@ async def churn(port: int, streams: int) -> str:
                     await part(stream, canary)
                 else:
                     closing = asyncio.create_task(stream.aclose())
-                    try:
+                    with suppress(ms.StreamClosed):
                         await part(stream, canary)
-                    except ms.StreamClosed:
-                        pass
                     await closing
         counts[how] += 1
 

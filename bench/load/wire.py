@@ -43,7 +43,7 @@ def canary(stream: int, n: int) -> str:
 
 
 class Canary:
-    """Checks the texts of one stream, on the sending or on the receiving side: none lost, doubled, swapped or foreign."""
+    """Checks the texts of one stream, sent or received: none lost, doubled, swapped or foreign."""
 
     def __init__(self, stream: int) -> None:
         self.stream = stream

@@ -242,6 +242,18 @@ def test_an_exception_that_somebody_keeps_is_not_used_again() -> None:
     assert (stop_.value.value, stop_.value.__context__) == (4, None)
 
 
+def test_the_exception_that_carries_an_item_has_no_traceback_of_ours() -> None:
+    """Which costs more than all else, and keeps the exception from being used again: `tp_iternext`, since 3.12."""
+    stream = Lists([1, 2])
+    assert value_of(anext(stream)) == 1
+    try:
+        next(anext(stream))  # type: ignore[call-overload]
+    except StopIteration as stop:
+        trace = stop.__traceback__
+    assert trace is not None
+    assert trace.tb_next is None
+
+
 def test_no_reference_is_lost_or_kept() -> None:
     class Item:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 
 import anyio
@@ -78,6 +79,20 @@ async def test_one_owner_cannot_drive_out_the_ended_streams_of_another(anyio_bac
         assert [(await log.info(f"alice/{i}")).status for i in (1, 2)] == [Status.DONE] * 2
         assert (await log.info("bob/39")).status is Status.DONE, "his own oldest ones went"
         assert (await log.info("bob/10")).status is Status.MISSING
+
+
+async def test_room_for_one_large_entry_is_made_at_once(anyio_backend: str) -> None:
+    n_streams = 6000  # it took ten seconds, when each that went was looked for among all
+    log = MemoryLog(max_bytes=n_streams * (1000 + 2 * ENTRY_BYTES))
+    for i in range(n_streams):
+        gen = await begin(log, f"bob/{i}")
+        await log.append(f"bob/{i}", gen, 1, [b"x" * 1000])
+        await log.finalize(f"bob/{i}", gen, End(Status.DONE))
+    gen = await begin(log, "alice/1")
+    began = time.process_time()
+    await log.append("alice/1", gen, 1, [b"x" * (n_streams * 1000)])
+    assert time.process_time() - began < 2
+    assert log.n_streams < n_streams / 3
 
 
 async def test_what_can_never_fit_is_refused(anyio_backend: str) -> None:

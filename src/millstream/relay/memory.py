@@ -59,6 +59,8 @@ class MemoryLog(StreamLog):
         self._retain = retain
         self._clock = clock
         self._streams: dict[str, _Kept] = {}
+        self._ended: dict[str, dict[str, _Kept]] = {}  # by owner, in the order in which they ended
+        self._ended_bytes: Counter[str] = Counter()
         self._bytes = 0
         self._last_gen = 0
         self._followers: dict[str, dict[int, Push]] = {}
@@ -85,6 +87,7 @@ class MemoryLog(StreamLog):
             if kept.status not in RESUMABLE or kept.alive(now):
                 return Acquired(False, self._info(kept))
             kept.claim = kept.claim._replace(token=claim.token)
+            self._forget_end(key, kept)
         elif kept is not None and mode != "replace":
             return Acquired(False, self._info(kept))
         else:
@@ -229,6 +232,8 @@ class MemoryLog(StreamLog):
         kept.entries.append(entry)  # always fits: an end is never refused
         kept.n_bytes += ENTRY_BYTES
         self._bytes += ENTRY_BYTES
+        self._ended.setdefault(_owner(key), {})[key] = kept
+        self._ended_bytes[_owner(key)] += kept.n_bytes
         self._tell(key, kept.epoch, [entry])
 
     def _touch(self, kept: _Kept) -> None:
@@ -241,7 +246,9 @@ class MemoryLog(StreamLog):
             push(epoch, entries)
 
     def _drop(self, key: str) -> bool:
-        self._bytes -= self._streams.pop(key).n_bytes
+        kept = self._streams.pop(key)
+        self._forget_end(key, kept)
+        self._bytes -= kept.n_bytes
         self._tell(key, 0, [])
         return True
 
@@ -250,28 +257,34 @@ class MemoryLog(StreamLog):
             now = self._clock.now()
             for key in [key for key, kept in self._streams.items() if kept.expires <= now]:
                 self._drop(key)
-        if len(self._streams) >= self._max_streams and not self._drop_oldest_ended(lambda kept: 1):
+        full = len(self._streams) >= self._max_streams
+        if full and not self._drop_oldest_ended(lambda owner: len(self._ended[owner])):
             raise LogError(
                 f"{self._max_streams} streams are running (max_streams)", reason="full", retryable=True, retry_after=1.0
             )
 
     def _make_room_for(self, key: str, kept: _Kept, size: int) -> None:
         while self._bytes + size > self._max_bytes:
-            if self._drop_oldest_ended(lambda kept: kept.n_bytes):
+            if self._drop_oldest_ended(self._ended_bytes.__getitem__):
                 continue
             if not kept.entries:
                 raise LogError(f"the running streams fill the log: {self._max_bytes} bytes (max_bytes)", reason="full")
             self._bytes -= kept.trim()
 
-    def _drop_oldest_ended(self, size: Callable[[_Kept], int]) -> bool:
-        ended = [(key, kept) for key, kept in self._streams.items() if kept.end is not None]
-        if not ended:
+    def _drop_oldest_ended(self, taken: Callable[[str], int]) -> bool:
+        """Drop one stream of the owner who has taken most. Cost: O(owners)."""
+        if not self._ended:
             return False
-        taken: Counter[str] = Counter()  # by each owner, see `stream_key`
-        for key, kept in ended:
-            taken[key.rpartition("/")[0]] += size(kept)
-        most = max(taken, key=taken.__getitem__)
-        return self._drop(min((kept.expires, key) for key, kept in ended if key.rpartition("/")[0] == most)[1])
+        return self._drop(next(iter(self._ended[max(self._ended, key=taken)])))
+
+    def _forget_end(self, key: str, kept: _Kept) -> None:
+        if kept.end is None:
+            return
+        owner = _owner(key)
+        del self._ended[owner][key]
+        self._ended_bytes[owner] -= kept.n_bytes
+        if not self._ended[owner]:
+            del self._ended[owner], self._ended_bytes[owner]
 
     def _info(self, kept: _Kept) -> StreamInfo:
         now = self._clock.now()
@@ -290,6 +303,11 @@ class MemoryLog(StreamLog):
             ends=kept.ends,
             secret=kept.claim.secret,
         )
+
+
+def _owner(key: str) -> str:
+    """Return the owner's part of a key, see `stream_key`."""
+    return key.rpartition("/")[0]
 
 
 @dataclass(slots=True)
