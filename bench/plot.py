@@ -81,7 +81,7 @@ def dots(title: str, note: str, rows: Sequence[Dot], unit: str) -> str:
 
 def lines(title: str, note: str, series: Sequence[Line], x_unit: str, y_unit: str) -> str:
     """Lines on two logarithmic axes, each named at its end. Raises: as `dots`."""
-    height, left, right = 440, 76, 210
+    height, left, right, top = 460, 84, 210, TOP + 24
     x_low, x_high = _decades([x for one in series for x, _ in one.points], whole=False)
     y_low, y_high = _decades([y for one in series for _, y in one.points])
     bottom = height - BOTTOM
@@ -90,7 +90,7 @@ def lines(title: str, note: str, series: Sequence[Line], x_unit: str, y_unit: st
         return left + (WIDTH - left - right) * (math.log10(value) - x_low) / (x_high - x_low)
 
     def y(value: float) -> float:
-        return bottom - (bottom - TOP) * (math.log10(value) - y_low) / (y_high - y_low)
+        return bottom - (bottom - top) * (math.log10(value) - y_low) / (y_high - y_low)
 
     parts = []
     for decade in range(math.ceil(y_low), math.floor(y_high) + 1):
@@ -100,7 +100,7 @@ def lines(title: str, note: str, series: Sequence[Line], x_unit: str, y_unit: st
     for value in sorted({value for one in series for value, _ in one.points}):
         parts.append(_text(x(value), bottom + 18, _short(value), "faint", "middle"))
     parts.append(_text(WIDTH - right, bottom + 36, x_unit, "faint", "end"))
-    parts.append(_text(left - 8, TOP - 12, y_unit, "faint", "start"))
+    parts.append(_text(16, top - 16, y_unit, "faint", "start"))
     taken: list[float] = []
     for one in sorted(series, key=lambda one: -one.points[-1][1]):
         points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in one.points)

@@ -56,7 +56,7 @@ def draw(data: dict[str, Any], folder: Path) -> None:
     if found := data.get("transport"):
         ten = {name.split("; ")[0]: us * 1e3 for name, us in found["times"].items() if name.endswith("; 10")}
         made["socket"] = dots(
-            "From a loopback socket to `async for`: CPU per event",
+            "From a loopback socket to async for: CPU per event",
             "Ten events of 327 bytes in each read, each its own HTTP chunk, as providers send them.",
             [
                 Dot(name, value, ns(value), "own" if name.startswith("Transport, ms") else kind(name))

@@ -1,8 +1,10 @@
 """`millstream bench`: it measures what it says, wrong answers are noticed, and what is not installed is named."""
 
 import json
+import os
 import statistics
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from millstream.cli.bench._measure import Contender, Group, Outcome, Work, measu
 from millstream.events import TextDelta
 from millstream.protocols import iter_events
 
+JS = Path(__file__).parents[1] / "js"  # where npm was
+os.environ.setdefault("MILLSTREAM_NODE_MODULES", str(JS))
 GROUPS = {group.name: group for group in bench.groups()}
 CONTENDERS = [(group, one) for group in GROUPS.values() for one in group.contenders]
 

@@ -41,14 +41,14 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     kind, fixture = {"redis": (OnRedis, "redis_server"), "cluster": (OnCluster, "redis_cluster")}[request.param]
     on = kind(request.getfixturevalue(fixture))
     yield on
-    on.client.close()
+    on.close()
 
 
 @pytest.fixture
 def on_redis(redis_server: RedisServer) -> Iterator[OnRedis]:
     on = OnRedis(redis_server)
     yield on
-    on.client.close()
+    on.close()
 
 
 @pytest.fixture

@@ -70,6 +70,12 @@ class OnRedis(Engine):
         self.server = server
         self.prefix = f"test{next(_prefixes)}"
         self.client = server.client()
+        self.clients: list[Any] = [self.client]
+
+    def close(self) -> None:
+        """Close what this opened; a log closes no client that it was given."""
+        for client in self.clients:
+            client.close()
 
     def log(self, **options: Any) -> RedisLog:
         return RedisLog(self.server.url, **{"prefix": self.prefix, "lease": 60.0} | options)
@@ -95,6 +101,7 @@ class OnCluster(OnRedis):
         import redis
 
         client = redis.RedisCluster.from_url(self.server.url)
+        self.clients.append(client)
         return RedisLog(client, **{"prefix": self.prefix, "lease": 60.0} | options)
 
 

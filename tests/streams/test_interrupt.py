@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -467,21 +468,58 @@ async def test_each_item_in_a_task_of_its_own() -> None:
         await waiting
 
 
-@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="since Python 3.12")
-async def test_eager_tasks() -> None:
+@pytest.fixture
+async def eager(anyio_backend: Any) -> AsyncIterator[None]:
+    """Tasks begin inside `create_task`. Not `asyncio.eager_task_factory`: before 3.13.3 uvloop cannot use it."""
+    if sys.version_info < (3, 12):
+        pytest.skip("since Python 3.12")
+
+    def begin(loop: Any, work: Any, **options: Any) -> Any:
+        return asyncio.Task(work, loop=loop, **{**options, "eager_start": True})
+
     loop = asyncio.get_running_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
-    try:
-        assert await asyncio.create_task(drain(Stream(Probe(range(3), suspend=False)), [])) is None
-        stream = Stream(Probe(range(3), hang=True))
-        consumer = asyncio.create_task(drain(stream, []))
-        await settle()
-        await stream.aclose()
-        with pytest.raises(ms.StreamClosed):
-            await consumer
-        assert consumer.cancelling() == 0
-    finally:
-        loop.set_task_factory(None)
+    loop.set_task_factory(begin)
+    yield
+    loop.set_task_factory(None)
+
+
+async def test_eager_tasks(eager: None) -> None:
+    assert await asyncio.create_task(drain(Stream(Probe(range(3), suspend=False)), [])) is None
+    stream = Stream(Probe(range(3), hang=True))
+    consumer = asyncio.create_task(drain(stream, []))
+    await settle()
+    await stream.aclose()
+    with pytest.raises(ms.StreamClosed):
+        await consumer
+    assert consumer.cancelling() == 0
+
+
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("hang", [False, True])
+async def test_an_eager_task_that_a_source_begins_may_close_it(eager: None, steps: int, hang: bool) -> None:
+    """The consumer's task is in the middle of a step then, though it is not the current one."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    class Closed(Probe):
+        async def __anext__(self) -> Any:
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if not tasks:
+                tasks.append(asyncio.create_task(stream.aclose()))
+            return await super().__anext__()
+
+    source = Closed([] if hang else [1, 2], hang=hang, suspend=False)
+    stream = Stream(source)
+    got: list[Any] = []
+    task = asyncio.current_task()
+    assert task is not None
+    with pytest.raises(ms.StreamClosed):
+        await drain(stream, got)
+    assert (got, task.cancelling()) == ([], 0)
+    await settle()  # nothing is left that would hit this wait
+    assert not (await asyncio.wait(tasks))[1]
+    assert (tasks[0].cancelled(), tasks[0].exception()) == (False, None)
+    assert (source.closes, source.closed_while_running, stream.state) == (1, False, "closed")
 
 
 # --- what never suspends ---------------------------------------------------------------------------------------------
@@ -607,8 +645,6 @@ async def test_a_pull_may_be_any_awaitable() -> None:
 async def test_no_reference_is_lost_or_kept() -> None:
     class Item:
         pass
-
-    import sys
 
     items = [Item() for _ in range(200)]
     before = [sys.getrefcount(item) for item in items]

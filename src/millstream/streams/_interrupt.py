@@ -45,33 +45,33 @@ def interrupt(waiter: Waiter) -> None:
     if not waiter._waiting:
         return
     waiter._ending = True
+    if current_task() is None:
+        _cancel(waiter)
+    else:  # The consumer may be in the middle of a step: this task, or one that began this eager one. A request would
+        # hit its next wait then, which may be another one. So it is made when no task runs.
+        get_running_loop().call_soon(_cancel, waiter)
+
+
+def _cancel(waiter: Waiter) -> None:
+    if not waiter._ending or not waiter._waiting:  # else another wait has begun
+        return
     task: Any = waiter._consumer
-    if task is None:  # it has not suspended yet: what it awaits runs at this moment, and called this
-        waiter._consumer = task = _running()
-        waiter._cancelling = task.cancelling()
     if task in _closing:
         _closing[task].append(waiter)
-    elif task is current_task():  # a task that cancels itself is hit at its next wait, which may be another one
-        get_running_loop().call_soon(_go_on, waiter)
     elif not task.done():
         waiter._asked += 1
         task.cancel()
         waiter._again = get_running_loop().call_later(AGAIN_SECONDS, _try_again, ref(waiter))
 
 
-def _go_on(waiter: Waiter) -> None:
-    if waiter._ending:  # else another wait has begun
-        interrupt(waiter)
-
-
 def _try_again(waiter: ref[Waiter]) -> None:
     found = waiter()
     if found is not None:
-        _go_on(found)
+        _cancel(found)
 
 
 def absorb(waiter: Waiter) -> bool:
-    """Take all requests back. Returns: whether they were the only ones: nobody else has cancelled the task."""
+    """Take all requests back. Returns: whether a CancelledError is theirs alone: nobody else has cancelled the task."""
     task, asked, again = waiter._consumer, waiter._asked, waiter._again
     waiter._asked, waiter._again = 0, None
     if again is not None:
@@ -79,7 +79,7 @@ def absorb(waiter: Waiter) -> bool:
     left = waiter._cancelling
     for _ in range(asked):
         left = task.uncancel()
-    return left <= waiter._cancelling
+    return asked > 0 and left <= waiter._cancelling
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         for waiter in _closing.pop(task):
-            get_running_loop().call_soon(_go_on, waiter)
+            get_running_loop().call_soon(_cancel, waiter)
 
 
 class Watchdog(Waiter):
