@@ -101,7 +101,7 @@ docs: $(VENV)/.docs $(VENV)/.built ## Build the documentation site into build/si
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
 
 dist: $(VENV)/.dist ## Build sdist and wheel and check all that a release needs (FULL=1: the whole suite on each Python)
-	@PATH="$(VENV)/bin:$$PATH" FULL=$(FULL) PYTHONS="$(PYTHONS)" $(PY) scripts/dist.py
+	@MILLSTREAM_SHARED="$${MILLSTREAM_SHARED:-$(abspath ../shared)}" PATH="$(VENV)/bin:$$PATH" FULL=$(FULL) PYTHONS="$(PYTHONS)" $(PY) scripts/dist.py
 
 changelog: | $(PY) ## Show what changed since the last release (VERSION=x.y.z: move it into CHANGELOG.md)
 	@$(PY) scripts/changelog.py $(VERSION)

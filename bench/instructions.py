@@ -55,6 +55,8 @@ def environment() -> dict[str, str]:
 
 
 def _said(*command: str) -> str:
+    if not shutil.which(command[0]):
+        return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 

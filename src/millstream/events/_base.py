@@ -56,7 +56,7 @@ class EventBase(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True,
         stream_id: which stream it came from, once streams are merged; None before.
         meta: a dict for whatever belongs to this one event, made at the first access. The garbage collector does not
             look into most events (that is a quarter of their cost): what leads back to the event itself, put in here,
-            is never freed. Those that hold objects of the application (Error, Data, ToolResult, Handoff) are looked into.
+            is never freed. Error, Data, ToolResult and Handoff, which hold objects of the application, are looked into.
     """
 
     type: ClassVar[EventType]

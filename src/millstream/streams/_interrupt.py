@@ -45,11 +45,18 @@ def interrupt(waiter: Waiter) -> None:
     if not waiter._waiting:
         return
     waiter._ending = True
-    if current_task() is None:
-        _cancel(waiter)
-    else:  # The consumer may be in the middle of a step: this task, or one that began this eager one. A request would
-        # hit its next wait then, which may be another one. So it is made when no task runs.
+    if _in_a_step(waiter._consumer):  # a request would hit its next wait then, which may be another one
         get_running_loop().call_soon(_cancel, waiter)
+    else:
+        _cancel(waiter)
+
+
+def _in_a_step(task: Task[Any] | None) -> bool:
+    """Whether a task runs at this moment: the current one, or one that has begun this eager one (Python 3.12)."""
+    if task is None:  # it has not suspended yet: what it awaits runs, and led here
+        return True
+    running: bool = getattr(task.get_coro(), "cr_running", task is current_task())
+    return running
 
 
 def _cancel(waiter: Waiter) -> None:
