@@ -97,6 +97,43 @@ def test_fail_and_close_give_the_latest_usage() -> None:
         assert end(decoder)[-1].usage.total_tokens == 5
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("last", "total"),
+    [
+        (b'data: {"choices":[],"usage":{"total_tokens":9}}\n\n', 9),  # newer than that of the hits
+        (b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n', 5),  # none of its own
+        (b"data: [DONE]\n\n", 5),
+        (b'data: {"choices":5}\n\n', 5),  # raises
+        (b'data: {"choices":5,"usage":{"total_tokens":9}}\n\n', 9),  # raises after it was read
+        (b'data: {"choices":[],"usage":[1]}\n\n', 5),
+        (b"data: {\n\n", 5),
+    ],
+)
+def test_the_usage_of_hits_gives_way_to_a_newer_one_only(last: bytes, total: int, together: bool) -> None:
+    frames = [*(frame("a", more=f',"usage":{{"total_tokens":{n}}}') for n in range(6)), last]
+    found = []
+    for options in ({}, {"shapes": False}):
+        decoder = ms.decoder("openai-chat", **options)
+        for one in [b"".join(frames)] if together else frames:
+            decoder.feed(one)
+        assert decoder.stats.hits == (0 if options else 4)
+        found.append(decoder.close() or decoder._usage)
+        assert decoder._usage.total_tokens == total
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("shapes", [True, False])
+@pytest.mark.parametrize("text", ["é", "漢字 😀", "\u2028"])
+def test_what_is_not_ascii_is_read_from_the_bytes_as_from_the_text(text: str, shapes: bool) -> None:
+    body = frame(text)
+    for ill in (b"", b"\xff", b"\xed\xa0\x80"):  # ill-formed: U+FFFD, as the standard says
+        given = [
+            it.text for it in ms.decoder("openai-chat", shapes=shapes).feed(body.replace(b'"}}', ill + b'"}}'))[1:]
+        ]
+        assert given == [text + ill.decode(errors="replace")]
+
+
 def test_more_streams_at_once_than_shapes() -> None:
     """Eleven answers in turn: each has a shape of its own, the cache has eight."""
     body = b"".join(frame(str(n), n % 11) for n in range(200))

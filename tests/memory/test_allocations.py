@@ -92,7 +92,7 @@ def test_a_parser_without_memory_is_closed_or_untouched_and_starts_anew(name: st
         parser.reset()
         out = parser.feed(kind.part) + parser.feed(kind.rest) + parser.close()
         assert shown(parser, out) == want
-    assert closed > 1
+    assert closed  # once only where CPython (3.13) allocates little
 
 
 def tolerant(parser: Any, data: bytes, error: type[Exception]) -> None:

@@ -13,9 +13,10 @@ Knows nothing of providers; the event classes are given. Source: SHAPES.md. Kern
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -326,6 +327,7 @@ cdef class FrameReader:
     cdef Buffer _later         # the last deferred frame
     cdef const char *_deferred  # the same, still in the chunk; NULL: none
     cdef size_t _n_deferred
+    cdef object _known         # decoder._usage after the last message that was read in full
     cdef uint64_t _max_frame
     cdef size_t _off           # of the chunk that is fed, what `quick` has read already
     cdef readonly uint64_t hits, misses, compiles
@@ -388,9 +390,10 @@ cdef class FrameReader:
         self._off = 0
         self.hits = self.misses = self.compiles = 0
         self.message, self.reading = None, False
+        self._known = None
 
-    def settle(self, decoder):
-        """Let the decoder have the latest values that matched frames held, as if it had read them."""
+    def settle(self, Fed decoder):
+        """Let the decoder have the latest values that matched frames held, unless the present message has newer."""
         cdef size_t start, end, n
         cdef bytes frame
         if self._deferred != NULL:
@@ -401,11 +404,14 @@ cdef class FrameReader:
         else:
             return
         buffer_clear(&self._later)
+        if decoder._usage is not self._known:
+            return
         n = PyBytes_GET_SIZE(frame)
         start, end = 0, n
         if not self._lines:
             ms_shape_sse(PyBytes_AS_STRING(frame), n, &start, &end)
         decoder._latest(loads(frame[start:end]))
+        self._known = decoder._usage
 
     cdef bint quick(self, const char *p, size_t n, list out) except -1:
         """Match what the chunk begins with. True: that was all. False: the rest is for `feed`, with the same chunk."""
@@ -631,33 +637,38 @@ cdef class FrameReader:
 
     cdef int _slow(self, Fed decoder, message, const char *frame, size_t n, list out) except -1:
         cdef Py_ssize_t count
+        cdef bint newer
         self.misses += 1
-        if self._deferred != NULL or self._later.n:
-            self.settle(decoder)
         if self._shapes is None:
-            return self._map(decoder, message)
+            return self._map(decoder, message, frame, n)
+        if self._deferred != NULL:
+            self._keep_deferred()
         count = len(out)
-        usage = decoder._usage
         decoder._grown = None
-        self._map(decoder, message)
+        self._map(decoder, message, frame, n)
         if decoder.ended:
             self._drop()
             return 0
+        newer = decoder._usage is not self._known
+        if self._later.n:
+            self.settle(decoder)
+        self._known = decoder._usage
         if decoder._moved:
             decoder._moved = False
         elif len(out) == count:
             return 0
         elif len(out) == count + 1 and self._compile(
-            decoder, message, out[count], decoder._usage is not usage, frame, n
+            decoder, message, out[count], newer, frame, n
         ):
             return 0
         if self._n:
             self._drop()
         return 0
 
-    cdef int _map(self, Fed decoder, message) except -1:
+    cdef int _map(self, Fed decoder, message, const char *frame, size_t n) except -1:
         """Let the decoder map a message: by `_object` where `_message` would do no more than to call that."""
         cdef SSEMessage said
+        cdef size_t start, end
         value = None
         self.message, self.reading = message, True
         if self._lines:
@@ -665,8 +676,12 @@ cdef class FrameReader:
         elif self._direct:
             said = <SSEMessage>message
             if not said.unknown and said.event != "error" and said.data and said.data[0] == u"{":
+                data = said.data
+                if frame != NULL and not data.isascii() and ms_shape_sse(frame, n, &start, &end):
+                    # orjson would make UTF-8 of it again.
+                    data = PyMemoryView_FromMemory(<char *>frame + start, end - start, PyBUF_READ)
                 try:
-                    value = loads(said.data)
+                    value = loads(data)
                 except JSONDecodeError:
                     value = None
         if not self._direct or type(value) is not dict:

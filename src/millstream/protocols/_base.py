@@ -273,8 +273,13 @@ class Decoder(Fed, ABC):
     def _latest(self, obj: dict[str, Any]) -> None:
         """Set what each message overwrites, and nothing else (C4).
 
-        Called by `_object`, and again with the last message that was read by a shape and has such values.
+        Called by `_object`, and again with the last message that was read by a shape and has such values, unless a
+        later one has set `_usage` since. `_usage` may be the wire's own object: `_total` then reads it at the end.
         """
+
+    def _total(self, raw: dict[str, Any]) -> Usage:
+        """Normalise the wire's usage. A wire that repeats it in every message has it normalised once."""
+        raise NotImplementedError
 
     def _sink(self, event: Event) -> list[str] | bool | None:
         """The list that gets the text of each event like this one, if any does; False if it began something.
@@ -303,7 +308,7 @@ class Decoder(Fed, ABC):
         if calls and not terminated:
             reason = FinishReason.INCOMPLETE
         elif self._reasons:
-            reason = self._normal(self._reasons.get(0, next(iter(self._reasons.values()))))
+            reason = self._normal(self._reasons[0 if 0 in self._reasons else next(iter(self._reasons))])
         else:
             reason = FinishReason.STOP if terminated else FinishReason.INCOMPLETE
         if reason is FinishReason.STOP and self._tools.any_given:
@@ -324,6 +329,8 @@ class Decoder(Fed, ABC):
         if self._reader is not None:
             self._reader.settle(self)
         if self._usage is not None:
+            if type(self._usage) is dict:
+                self._usage = self._total(self._usage)
             self._out.append(self._usage)
         choices = dict(self._reasons) if len(self._reasons) > 1 else None
         self._out.append(Finish(reason, self._reasons.get(0, ""), self._usage, 1, choices))

@@ -18,6 +18,8 @@ __all__ = ["ProviderTools", "as_json"]
 class ProviderTools:
     """The provider's own calls of one response. A key is the wire's number of the block."""
 
+    __slots__ = ("_names", "_open")
+
     def __init__(self) -> None:
         self._open: dict[int, tuple[ProviderToolCall, list[str]]] = {}
         self._names: dict[str, str] = {}
@@ -44,9 +46,11 @@ class ProviderTools:
 
     def done(self, key: int) -> ProviderToolCall | None:
         """Return the call under this key, of which nothing more will come; None if there is none."""
-        call, parts = self._open.pop(key, (None, []))
+        if key not in self._open:
+            return None
+        call, parts = self._open.pop(key)
         text = "".join(parts)
-        if call is None or not text:
+        if not text:
             return call
         return ProviderToolCall(call.id, call.name, as_json(text), call.index, _meta=call._meta)
 

@@ -35,6 +35,8 @@ class ToolCalls:
     the same key begins a new call: some servers number every call 0.
     """
 
+    __slots__ = ("_n", "_open", "any_given", "growing")
+
     def __init__(self) -> None:
         self._open: dict[tuple[int, Hashable], _Call] = {}
         self._n: dict[int, int] = {}
@@ -96,6 +98,8 @@ class ToolCalls:
         `cut`: a length limit or an error ended the answer. `confirmed`: the wire said that the answer was over;
         if not, no call is complete, whatever its arguments look like.
         """
+        if not self._open:
+            return []
         keys = [key for key in self._open if choice is None or key[0] == choice]
         calls = sorted((self._open.pop(key) for key in keys), key=lambda call: (call.choice, call.index))
         return [self._close(call, cut=cut, confirmed=confirmed) for call in calls]

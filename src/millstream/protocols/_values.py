@@ -7,7 +7,7 @@ from typing import Any
 
 from millstream.events import File
 
-__all__ = ["count", "file_of", "label", "members", "number", "text"]
+__all__ = ["count", "fields", "file_of", "label", "members", "number", "text"]
 
 
 def text(value: Any) -> str:
@@ -27,6 +27,13 @@ def label(value: Any) -> str:
 def members(value: Any) -> dict[str, Any]:
     """Return an object of counts, an empty one for anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def fields(value: Any) -> dict[str, Any]:
+    """Return an object that is needed. Raises TypeError if it is none."""
+    if not isinstance(value, dict):
+        raise TypeError(f"object expected, not {type(value).__name__}")
+    return value
 
 
 def number(value: Any) -> int:

@@ -24,7 +24,7 @@ from millstream.events import (
 from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._provider_tools import ProviderTools
-from millstream.protocols._values import count, label, number, text
+from millstream.protocols._values import count, label, members, number, text
 
 __all__ = ["AnthropicMessagesDecoder"]
 
@@ -164,16 +164,18 @@ class AnthropicMessagesDecoder(SSEDecoder):
         if not usage:
             return
         self._raw_usage |= {key: value for key, value in usage.items() if value is not None}
-        raw = self._raw_usage
+        self._usage = self._raw_usage
+
+    def _total(self, raw: dict[str, Any]) -> Usage:
         given, made = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
         total = given + made if given is not None and made is not None else None
-        self._usage = Usage(
+        return Usage(
             given,
             made,
             total,
             count(raw.get("cache_read_input_tokens")),
             count(raw.get("cache_creation_input_tokens")),
-            count((raw.get("output_tokens_details") or {}).get("thinking_tokens")),
+            count(members(raw.get("output_tokens_details")).get("thinking_tokens")),
             dict(raw),
         )
 

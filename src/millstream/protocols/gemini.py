@@ -26,6 +26,7 @@ from millstream.events import (
     ReasoningDelta,
     Safety,
     TextDelta,
+    Usage,
 )
 from millstream.protocols._base import ANSWER, Decoder, SSEDecoder
 from millstream.protocols._errors import provider_error
@@ -33,13 +34,12 @@ from millstream.protocols._gemini_values import citations, normal_usage
 from millstream.protocols._json_array import JSONArrayParser
 from millstream.protocols._partial_args import PartialArgs
 from millstream.protocols._provider_tools import ProviderTools
-from millstream.protocols._values import label, number, text
+from millstream.protocols._values import fields, label, number, text
 
 __all__ = ["GeminiArrayDecoder", "GeminiDecoder"]
 
 BLOCKED = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "LANGUAGE", "IMAGE_SAFETY")
 CODE = "code_execution"
-TEXT = {"text"}
 # In the order in which they are told.
 SOURCES = dict.fromkeys(("citationMetadata", "groundingMetadata", "urlContextMetadata")).keys()
 BLOCKED_IMAGE = ("IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION")
@@ -87,8 +87,11 @@ class _Gemini(Decoder):
     def _latest(self, obj: dict[str, Any]) -> Any:
         usage = obj.get("usageMetadata")
         if usage:
-            self._usage = normal_usage(usage)
+            self._usage = fields(usage)
         return usage
+
+    def _total(self, raw: dict[str, Any]) -> Usage:
+        return normal_usage(raw)
 
     def _feedback(self, feedback: dict[str, Any]) -> None:
         """What was thought of the prompt; a blocked prompt has no candidates."""
@@ -118,11 +121,13 @@ class _Gemini(Decoder):
             self._reasons[choice] = reason
 
     def _part(self, part: dict[str, Any], choice: int) -> None:
-        if part.keys() == TEXT and part["text"]:
-            self._emit(TextDelta(text(part["text"]), 0, choice))
+        words = part.get("text")
+        signature = label(part["thoughtSignature"]) if "thoughtSignature" in part else ""
+        if words and not signature:
+            kind_of_text = ReasoningDelta if part.get("thought") else TextDelta
+            self._emit(kind_of_text(text(words), 0, choice))
             return
         kind = next((key for key in part if key not in ("thought", "thoughtSignature")), "")
-        signature, words = label(part.get("thoughtSignature")), part.get("text")
         if signature and not part.get("thought"):
             rides_on = "" if kind == "text" and not words else kind
             self._emit(ReasoningDelta("", 0, choice, signature=signature, _meta={"part": rides_on}))

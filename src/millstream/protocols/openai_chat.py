@@ -29,7 +29,7 @@ from millstream.events import (
 from millstream.protocols._base import ANSWER, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._provider_tools import ProviderTools, as_json
-from millstream.protocols._values import count, file_of, label, members, number, text
+from millstream.protocols._values import count, fields, file_of, label, members, number, text
 
 __all__ = ["OpenAIChatDecoder"]
 
@@ -102,8 +102,11 @@ class OpenAIChatDecoder(SSEDecoder):
     def _latest(self, obj: dict[str, Any]) -> Any:
         usage = obj.get("usage") or (obj.get("x_groq") or {}).get("usage")
         if usage:
-            self._usage = normal_usage(usage)
+            self._usage = fields(usage)
         return usage
+
+    def _total(self, raw: dict[str, Any]) -> Usage:
+        return normal_usage(raw)
 
     def _begin(self) -> None:
         if not self._begun:
