@@ -86,8 +86,9 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
                 old = into[name] = _Pieces()
             old.append(value)
         elif name == "tool_calls":
-            calls = into.setdefault(name, {})  # by index, until `_whole`
-            for call in value:
+            calls: dict[int, dict[str, Any]] = into.setdefault(name, {})  # by index, until `_whole`
+            pieces: Any = value
+            for call in pieces:
                 _merge(calls.setdefault(call["index"], {}), call)
         elif isinstance(value, dict) and (old is None or isinstance(old, dict)):
             if old is None:
