@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from server.processes import RECORDING, free_port, python, replayed_model, until
+from server.processes import RECORDING, site, until
 
 ROOT = Path(__file__).parents[2]
 TEXT = orjson.loads((ROOT / f"src/millstream/_recordings/{RECORDING}.sse.truth.json").read_bytes())["text"]
-
-
-@contextmanager
-def site(application: str, *, speed: str = "max", **env: str) -> Iterator[str]:
-    """The example in front of a replayed model; gives its URL."""
-    port = free_port()
-    uvicorn = ("uvicorn", application, "--log-level", "critical")
-    with replayed_model(speed) as model, python(*uvicorn, port=port, **env, **model):
-        yield f"http://127.0.0.1:{port}/"
 
 
 def text_of(browser: Any, element: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RECORDING", "free_port", "process", "python", "replayed_model", "until"]
+__all__ = ["RECORDING", "free_port", "process", "python", "replayed_model", "site", "until"]
 
 ROOT = Path(__file__).parents[2]
 RECORDING = "chat-text-usage"
@@ -64,3 +64,12 @@ def replayed_model(speed: str) -> Iterator[dict[str, str]]:
     port = free_port()
     with python("millstream.cli", "replay", "--recording", RECORDING, "--speed", speed, port=port):
         yield {"MODEL": "openai:replay", "BASE_URL": f"http://127.0.0.1:{port}/v1", "OPENAI_API_KEY": "none"}
+
+
+@contextmanager
+def site(application: str, *, speed: str = "max", **env: str) -> Iterator[str]:
+    """The example of `examples/answers`, or something around it, in front of a replayed model; gives its URL."""
+    port = free_port()
+    uvicorn = ("uvicorn", application, "--log-level", "critical")
+    with replayed_model(speed) as model, python(*uvicorn, port=port, **env, **model):
+        yield f"http://127.0.0.1:{port}/"
