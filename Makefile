@@ -17,7 +17,7 @@ SECONDS ?= 60
 SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
 
 .PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage leaks parallel \
-  lint bench bench-compare bench-instructions soak docs dist changelog clean
+  lint bench bench-compare bench-instructions load soak docs dist changelog clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -93,6 +93,9 @@ bench-instructions: $(VENV)/.dev $(VENV)/.built ## Count instructions of the hot
 
 bench-compare: $(VENV)/.dev $(VENV)/.built ## Measure this tree and another by turns (BASE=main)
 	@$(PY) -m bench.against $(or $(BASE),main)
+
+load: $(VENV)/.dev $(VENV)/.built ## Hold 10,000 streams: memory, CPU, lag, overload, loss; SOAK=100000000 is the long form
+	@$(PY) -m bench.load --report $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
 soak: $(VENV)/.dev $(VENV)/.built ## Send 10 million events through five operators; speed and memory must stay flat
 	@$(PY) -m bench.bench_streams --soak 10000000

@@ -17,7 +17,7 @@ from bench.load import machine
 from bench.load.clients import AIOHTTP, CLIENTS, FLOOR, HTTPX2, OURS, OURS_RAW
 from bench.load.consumer import Consumer
 from bench.load.reader import Served
-from bench.load.report import PAGE, RESULTS, environment, markdown, middle, percentile, put, spread
+from bench.load.report import RESULTS, environment, markdown, middle, percentile, spread
 from bench.load.served import BARE, KINDS, OTHER
 from bench.load.served import OURS as OURS_SERVED
 
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--churn", type=int, default=5_000, help="short streams")
     parser.add_argument("--nice", type=int, default=0, help="priority of what is measured, on a machine that is busy")
     parser.add_argument("--only", default="clients,load,served,soak,churn")
-    parser.add_argument("--report", action="store_true", help="write the tables into bench/RESULTS.md and the page")
+    parser.add_argument("--report", action="store_true", help="write bench/RESULTS_LOAD.md")
     options = parser.parse_args()
     parts = options.only.split(",")
     n = machine.open_files(options.streams)
@@ -203,8 +203,9 @@ def main() -> None:
     lines += ["", *markdown(["target", "wanted", "measured", ""], verdicts)]
     print("\n".join(lines))
     if options.report:
-        put(RESULTS, ["## Load: thousands of streams", "", *lines])
-        put(PAGE, lines)
+        head = ["# Thousands of streams at once", "", "Made by `make load`; what is measured how: `bench/load/`.", ""]
+        head[2] += " Notes: [performance](../docs/topics/performance.md)."
+        RESULTS.write_text("\n".join([*head, *lines, ""]), encoding="utf-8")
 
 
 HEADS = {"clients": "What a stream and an event cost", "load": "At 70 % and at 200 %", "served": "Served"}

@@ -1,19 +1,16 @@
-"""Tables, and where they go: bench/RESULTS.md and the page in docs/, between markers."""
+"""Tables, and the file where they go."""
 
 from __future__ import annotations
 
 import platform
 import statistics
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 from bench.load import machine
 from bench.report import ROOT, commit, cpu
 
-__all__ = ["environment", "markdown", "middle", "percentile", "put", "spread"]
+__all__ = ["RESULTS", "environment", "markdown", "middle", "percentile", "spread"]
 
-BEGIN, END = "<!-- load: made by `make load` -->", "<!-- end of load -->"
 PACKAGES = ("httpx2", "aiohttp", "httptools", "uvloop", "uvicorn", "starlette", "sse-starlette")
 
 
@@ -40,22 +37,11 @@ def environment(n: int, nice: int) -> list[str]:
     cores = f"generator on CPU {machine.SERVER_CPU}, client on CPU {machine.CLIENT_CPU}"
     return [
         f"- machine: {cpu()}, {len(machine.CPUS)} CPUs, {platform.system()} {platform.release()}; {cores}",
-        f"- load average of the machine while this ran: {machine.loads()}; priority of the measured processes: {nice}",
+        f"- load average of the machine when this began: {machine.loads()}; priority of the measured processes: {nice}",
         f"- {platform.python_implementation()} {platform.python_version()}; millstream at {commit()}; "
         + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         f"- limit of open files: {machine.limit()}, which allows {n:,} streams in a process",
     ]
 
 
-def put(path: Path, lines: list[str]) -> None:
-    """Write lines between the markers of a file, at its end if it has none."""
-    text = path.read_text(encoding="utf-8")
-    before, found, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2] if found else ""
-    made = "\n".join([BEGIN, *lines, END])
-    path.write_text((before if found else before.rstrip("\n") + "\n\n") + made + (after or "\n"), encoding="utf-8")
-
-
-RESULTS = ROOT / "bench" / "RESULTS.md"
-PAGE = ROOT / "docs" / "topics" / "load.md"
-Rows = dict[str, dict[str, Any]]
+RESULTS = ROOT / "bench" / "RESULTS_LOAD.md"

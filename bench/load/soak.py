@@ -27,6 +27,7 @@ __all__ = ["check", "churn", "soak"]
 EVENTS_PER_WRITE = 10
 DIGEST_EVENTS = 5
 SAMPLE_SECONDS = 0.2
+FEWEST_SAMPLES = 30
 CHURN_EVENTS = 30
 WORKERS = 50
 IDS = 20_000
@@ -54,13 +55,16 @@ async def warm(port: int) -> int:
     return machine.fds()
 
 
-def slope(samples: list[tuple[float, float]]) -> float:
-    """The line through points, by least squares, after the first third: how much more for one more."""
+def growth(samples: list[tuple[float, float]], of: str) -> str:
+    """The slope of memory by least squares, after the first third; of a short run it would say nothing."""
     samples = samples[len(samples) // 3 :]
     n = len(samples)
+    if n < FEWEST_SAMPLES:
+        return ""
     x, y = sum(at for at, _ in samples) / n, sum(value for _, value in samples) / n
     spread = sum((at - x) ** 2 for at, _ in samples)
-    return sum((at - x) * (value - y) for at, value in samples) / spread if spread else 0.0
+    slope = sum((at - x) * (value - y) for at, value in samples) / spread if spread else 0.0
+    return f"; memory {slope:+.1f} KiB per {of}"
 
 
 async def soak(port: int, streams: int, events: int) -> str:
@@ -97,10 +101,10 @@ async def soak(port: int, streams: int, events: int) -> str:
     await asyncio.sleep(0.1)
     total = sum(canary.n for canary in canaries)
     line = f"{total:,} events over {streams} streams in {seconds:.0f} s ({total / cpu:,.0f} per CPU second): "
-    line += "none lost, doubled, swapped or foreign, all SHA-256 equal; "
-    line += f"memory {slope(samples):+.1f} KiB per million events; "
+    line += "none lost, doubled, swapped or foreign, all SHA-256 equal"
+    line += growth(samples, "million events")
     left = machine.fds() - before
-    return line + ("all files closed" if left <= 0 else f"**{left} files left open**")
+    return line + ("; all files closed" if left <= 0 else f"; **{left} files left open**")
 
 
 async def churn(port: int, streams: int) -> str:
@@ -165,7 +169,7 @@ async def churn(port: int, streams: int) -> str:
     left = max(0, machine.fds() - before)
     line = f"{sum(counts.values()):,} short streams over {WORKERS} connections, {streams / seconds:,.0f}/s: {how}; "
     line += f"no text of another stream; {busy} connections and {len(asyncio.all_tasks()) - 1} tasks left, "
-    return line + f"{left} files; memory {slope(samples):+.1f} KiB per thousand streams"
+    return line + f"{left} files" + growth(samples, "thousand streams")
 
 
 async def main(kind: str, streams: int, n: int) -> None:
