@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -31,6 +33,9 @@ def redis_cluster() -> Iterator[RedisServer]:
             pass
         client.close()
         yield server
+    with warnings.catch_warnings():  # redis-py's cluster client leaves a connection of a replaced node to the collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(params=["memory", "redis", "cluster"])

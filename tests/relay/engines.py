@@ -75,6 +75,8 @@ class OnRedis(Engine):
     def close(self) -> None:
         """Close what this opened; a log closes no client that it was given."""
         for client in self.clients:
+            if hasattr(client, "disconnect_connection_pools"):  # `close` of redis-py's cluster client leaves them open
+                client.disconnect_connection_pools()
             client.close()
 
     def log(self, **options: Any) -> RedisLog:
