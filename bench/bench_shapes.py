@@ -84,7 +84,7 @@ def decode_all(messages: list[bytes]) -> None:
         loads(message)
 
 
-def feed_all(decoder: ms.Decoder, chunks: list[bytes]) -> None:
+def feed_all(decoder: ms.protocols.Decoder, chunks: list[bytes]) -> None:
     feed = decoder.feed
     for chunk in chunks:
         feed(chunk)
@@ -128,7 +128,7 @@ def steady(bodies: list[bytes], rounds: int) -> dict[str, tuple[float, float]]:
     frames = [b"data: " + one + b"\n\n" for one in data]
     body = b"".join(frames)
 
-    def warm(**options: Any) -> ms.Decoder:
+    def warm(**options: Any) -> ms.protocols.Decoder:
         decoder = ms.decoder("openai-chat", **options)
         decoder.feed(frames[0] + frames[1])
         return decoder
@@ -163,7 +163,7 @@ def by_api(found: dict[str, list[bytes]], rounds: int) -> list[dict[str, Any]]:
         for body in bodies:
             decoder, plain = ms.decoder(api), ms.decoder(api, shapes=False)
             mine, theirs = (
-                [ms.encode_event(event) for event in one.feed(body) + one.close()] for one in (decoder, plain)
+                [ms.events.encode_event(event) for event in one.feed(body) + one.close()] for one in (decoder, plain)
             )
             assert mine == theirs
             hits, misses, compiles = (a + b for a, b in zip((hits, misses, compiles), decoder.stats, strict=True))

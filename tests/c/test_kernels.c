@@ -478,8 +478,10 @@ static void test_sse_retry(void) {
 
 /* ---- ms_grow.h ---- */
 
+#define TOP ((size_t)-1 / 2 + 1) /* the highest bit: tests run with 64 bits and with 32 */
+
 static void test_grow(void) {
-    static const size_t some[] = {0, 1, 255, 256, 257, 300, 511, 512, 513, 4096, 65535, 65536, 1000003, (size_t)1 << 40};
+    static const size_t some[] = {0, 1, 255, 256, 257, 300, 511, 512, 513, 4096, 65535, 65536, 1000003, TOP >> 23};
     const size_t most = (size_t)-1;
     size_t i, j, need, copied = 0, cap = 0;
     for (i = 0; i < sizeof some / sizeof *some; i++) {
@@ -496,7 +498,7 @@ static void test_grow(void) {
     }
     CHECK(ms_grow(most / 2, most) == 0, 0);
     CHECK(ms_grow(most, most) == most, 0); /* nothing to do */
-    CHECK(ms_grow(0, (size_t)1 << 61) == (size_t)1 << 61, 0);
+    CHECK(ms_grow(0, TOP >> 2) == TOP >> 2, 0);
     for (need = 1; need <= (size_t)1 << 20; need++) { /* byte by byte: O(n) copied in all */
         size_t got = ms_grow(cap, need);
         if (got != cap) copied += cap;

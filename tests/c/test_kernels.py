@@ -1,5 +1,6 @@
 """Builds test_kernels.c with sanitizers and runs it; each header must also compile alone."""
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,21 @@ def test_kernels(compiler: str, defines: list[str], tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.endswith(" passed, 0 failed\n"), ran.stdout
     assert int(ran.stdout.split()[0]) > 2**24, "the exhaustive part did not run"
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="compiles for 32 bits of x86")
+def test_kernels_in_32_bits(compiler: str, tmp_path: Path) -> None:
+    """C8: where a `size_t` is as small as a length that somebody may send."""
+    probe, binary = tmp_path / "probe.c", str(tmp_path / "test_kernels")
+    probe.write_text("#include <stdint.h>\nint main(void) { return sizeof(void *) != 4; }\n")
+    narrow = ["-m32", "-msse2", "-mfpmath=sse", *SANITIZERS]  # with x87, numbers would go the slow way
+    if run(compiler, *narrow, str(probe), "-o", binary).returncode or run(binary).returncode:
+        pytest.skip("no libraries for 32 bits: gcc-multilib")
+    built = run(compiler, *WARNINGS, *narrow, str(HERE / "test_kernels.c"), "-o", binary)
+    assert built.returncode == 0, built.stderr
+    ran = run(binary)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.endswith(" passed, 0 failed\n"), ran.stdout
 
 
 @pytest.mark.parametrize("header", sorted(CSRC.glob("*.h")), ids=lambda header: header.name)

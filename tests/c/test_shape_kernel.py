@@ -1,4 +1,4 @@
-"""Builds test_shape.c with sanitizers and runs it."""
+"""Builds test_shape.c and test_pick.c with sanitizers and runs them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and 
 
 @pytest.mark.parametrize("defines", [[], ["-DMS_SCAN_SCALAR"]], ids=["simd", "scalar"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_shape(compiler: str, defines: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["test_shape", "test_pick"])
+def test_kernel(name: str, compiler: str, defines: list[str], tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
-    binary = str(tmp_path / "test_shape")
-    build = [compiler, *FLAGS, *defines, str(HERE / "test_shape.c"), "-o", binary]
+    binary = str(tmp_path / name)
+    build = [compiler, *FLAGS, *defines, str(HERE / f"{name}.c"), "-o", binary]
     built = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
     assert built.returncode == 0, built.stderr
     ran = subprocess.run([binary], capture_output=True, text=True, timeout=120, check=False)

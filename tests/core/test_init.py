@@ -11,8 +11,8 @@ import millstream.core
 
 def test_exports():
     assert millstream.core.__all__ == [
-        "MAX_RETRY_MS", "MISSING", "Delta", "JSONParser", "LosslessFloat", "NDJSONParser", "SSEMessage", "SSEParser",
-        "Shapes", "StringCache", "parse_partial_json",
+        "MAX_RETRY_MS", "MISSING", "Delta", "JSONParser", "LosslessFloat", "NDJSONParser", "Rule", "Rules",
+        "SSEMessage", "SSEParser", "Shapes", "StringCache", "parse_partial_json",
     ]  # fmt: skip
     assert all(hasattr(millstream.core, name) for name in millstream.core.__all__)
     assert millstream.core._sse.__file__.endswith((".so", ".pyd"))

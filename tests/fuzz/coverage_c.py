@@ -46,10 +46,11 @@ def measure() -> Path:
         if name != "work":  # which writes no profile
             binaries[name] = [built[name], *files]
     for scalar in ([], ["-DMS_SCAN_SCALAR"]):
-        binary = OUT / f"test_kernels{len(scalar)}"
-        source = building.ROOT / "tests" / "c" / "test_kernels.c"
-        building.run("clang", *building.FLAGS, *MAPPING, *scalar, source, "-o", binary)
-        binaries[binary.name] = [binary]
+        for name in ("test_kernels", "test_pick"):
+            binary = OUT / f"{name}{len(scalar)}"
+            source = building.ROOT / "tests" / "c" / f"{name}.c"
+            building.run("clang", *building.FLAGS, *MAPPING, *scalar, source, "-o", binary)
+            binaries[binary.name] = [binary]
     for name, command in binaries.items():
         building.run(*command, LLVM_PROFILE_FILE=str(OUT / f"{name}.profraw"))
     profiles = [OUT / f"{name}.profraw" for name in binaries]

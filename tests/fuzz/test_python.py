@@ -38,7 +38,7 @@ def test_every_target_has_a_corpus_and_every_corpus_a_target() -> None:
         ("json", "json/tool_call", {"repr": lambda _: object()}),
         ("partial", "json/tool_call", {"parse_partial_json": lambda data, **_: None}),
         ("decoders", "decoders/openai-chat~text", {"wire": lambda events: [object()]}),
-        ("shapes", "decoders/openai-chat~text", {"_decoded": lambda api, chunks, shapes: shapes}),
+        ("shapes", "decoders/openai-chat~text", {"_decoded": lambda api, chunks, shapes, rules=True: (shapes, rules)}),
     ],
 )
 def test_a_wrong_answer_is_found(

@@ -29,7 +29,7 @@ def messages(body: bytes, media_type: str) -> list[tuple[int, int]]:
 
 def comparable(events: list[ms.Event]) -> list[Any]:
     """Exceptions have no equality of their own."""
-    return [ms.encode_event(event) if isinstance(event, ms.Error) else event for event in events]
+    return [ms.events.encode_event(event) if isinstance(event, ms.Error) else event for event in events]
 
 
 class _Freezer(pickle.Pickler):
@@ -42,7 +42,7 @@ class _Thawer(pickle.Unpickler):
         return None
 
 
-def freeze(decoder: ms.Decoder) -> bytes:
+def freeze(decoder: ms.protocols.Decoder) -> bytes:
     """The decoder's state, given that its compiled parser stands between two messages and so has none."""
     for each in filter(None, (decoder, getattr(decoder, "_inner", None))):
         if each._reader is not None:
@@ -52,12 +52,12 @@ def freeze(decoder: ms.Decoder) -> bytes:
     return out.getvalue()
 
 
-def thaw(frozen: bytes) -> ms.Decoder:
-    decoder: ms.Decoder = _Thawer(BytesIO(frozen)).load()
+def thaw(frozen: bytes) -> ms.protocols.Decoder:
+    decoder: ms.protocols.Decoder = _Thawer(BytesIO(frozen)).load()
     for each in filter(None, (decoder, getattr(decoder, "_inner", None))):
         if each._parser is None:
             each._parser = each._make_parser()
-            each._reader = each._make_reader(each.shapes)
+            each._reader = each._make_reader(each.shapes, each.rules)
     return decoder
 
 
@@ -87,7 +87,7 @@ class Cutter:
         self.n = self.fed = 0
         self.frozen = freeze(self.decoder)
 
-    def cut(self, at: int) -> tuple[bool, int, ms.Decoder]:
+    def cut(self, at: int) -> tuple[bool, int, ms.protocols.Decoder]:
         """Whether a message has ended since the last cut, how many true events came before this one, a decoder."""
         end = boundary(self.body, self.fed, at, self.media_type)
         moved = end > self.fed or at == 0
@@ -97,7 +97,7 @@ class Cutter:
         there = thaw(self.frozen)
         return moved, self.expect(self.n, there.feed(self.body[end:at])), there
 
-    def again(self, at: int) -> ms.Decoder:
+    def again(self, at: int) -> ms.protocols.Decoder:
         """Another decoder at the cut that was made last."""
         there = thaw(self.frozen)
         there.feed(self.body[self.fed : at])

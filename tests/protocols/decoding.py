@@ -21,7 +21,7 @@ def decode(protocol: str, *chunks: bytes, **options) -> list[ms.Event]:
 
 def wire(events: Iterable[ms.Event]) -> list[bytes]:
     """Events compared by all that they say: exceptions have no equality of their own."""
-    return [ms.encode_event(event) for event in events]
+    return [ms.events.encode_event(event) for event in events]
 
 
 def sse(*messages) -> bytes:

@@ -1,4 +1,4 @@
-"""A decoder with shapes beside one without, and what of a decoder's state can be compared."""
+"""A decoder with shapes and rules beside those without, and what of a decoder's state can be compared."""
 
 from __future__ import annotations
 
@@ -15,14 +15,25 @@ SHAPED = sorted(name for name, cls in DECODERS.items() if cls.shapes is not None
 
 # What belongs to the present message only, or is no state of the protocol at all.
 PASSING = {"_parser", "_reader", "_out", "_grown", "_moved", "growing"}
-OF_BASE = ("ended", "_closed", "_usage")
+OF_BASE = ("ended", "_closed", "_usage", "_begun", "_model", "_id", "_heard", "_reasons", "_tools", "_usual")
 
 
-def state_of(decoder: ms.Decoder) -> dict[str, Any]:
+def state_of(decoder: ms.protocols.Decoder) -> dict[str, Any]:
     """All that the decoder remembers."""
     if decoder._reader is not None:
         decoder._reader.settle(decoder)
-    return {name: plain(getattr(decoder, name)) for name in OF_BASE} | plain(decoder)
+    own = {name: value for name, value in plain(decoder).items() if not is_initial(decoder, name, value)}
+    return {name: plain(getattr(decoder, name)) for name in OF_BASE} | own
+
+
+def is_initial(decoder: ms.protocols.Decoder, name: str, value: Any) -> bool:
+    """Whether an attribute has, once more, what it has before it is set: its class's value, or an empty container."""
+    parts = list(value.values()) if isinstance(value, dict) else value
+    return (isinstance(parts, list) and not any(parts)) or value == plain(vars_of(type(decoder)).get(name, decoder))
+
+
+def vars_of(cls: type) -> dict[str, Any]:
+    return {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
 
 
 def plain(it: Any) -> Any:
@@ -34,25 +45,26 @@ def plain(it: Any) -> Any:
         return [plain(value) for value in it]
     if isinstance(it, set):
         return sorted(it, key=repr)
-    if isinstance(it, ms.Decoder) or type(it).__module__.startswith("millstream.protocols"):
+    if isinstance(it, ms.protocols.Decoder) or type(it).__module__.startswith("millstream.protocols"):
         names = getattr(it, "__slots__", None) or vars(it)
         return {name: plain(getattr(it, name)) for name in names if name not in PASSING}
     return it
 
 
-def run(decoder: ms.Decoder, chunks: Iterable[bytes]) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
+def run(decoder: ms.protocols.Decoder, chunks: Iterable[bytes]) -> tuple[list[bytes], dict[str, Any], dict[str, Any]]:
     """The events, the state before the end of the body, and the one after it."""
     events = [event for chunk in chunks for event in decoder.feed(chunk)]
     before = state_of(decoder)
     return wire(events + decoder.close()), before, state_of(decoder)
 
 
-def check_twins(api: str, chunks: list[bytes], truth: Any = None, **options: Any) -> ms.Decoder:
-    """Shapes change nothing: neither events nor what is remembered. Returns: the decoder that had them."""
-    shaped = ms.decoder(api, **options)
-    truth = truth or run(ms.decoder(api, shapes=False, **options), [b"".join(chunks)])
-    events, before, after = run(shaped, chunks)
-    assert events == truth[0], chunks
-    assert before == truth[1], chunks
-    assert after == truth[2], chunks
-    return shaped
+def check_twins(api: str, chunks: list[bytes], truth: Any = None, **options: Any) -> ms.protocols.Decoder:
+    """Shapes and rules change nothing: neither events nor what is remembered. Returns: the decoder that had both."""
+    truth = truth or run(ms.decoder(api, shapes=False, rules=False, **options), [b"".join(chunks)])
+    for shapes, rules in ((True, False), (False, True), (True, True)):
+        decoder = ms.decoder(api, shapes=shapes, rules=rules, **options)
+        events, before, after = run(decoder, chunks)
+        assert events == truth[0], (shapes, rules, chunks)
+        assert before == truth[1], (shapes, rules, chunks)
+        assert after == truth[2], (shapes, rules, chunks)
+    return decoder

@@ -144,3 +144,14 @@ def test_citations() -> None:
     cited = {"url": "u", "document_title": "t", "cited_text": "c", "start_char_index": 1, "end_char_index": 2}
     expected = ms.Citations((ms.Citation("u", "t", "", "c", 1, 2),), 3, _meta={"raw": cited})
     assert expected in run(delta("citations", 3, citation=cited))
+
+
+def test_text_that_stands_in_the_start_of_its_block_is_text() -> None:
+    body = sse(
+        {"type": "message_start", "message": {"id": "i", "model": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Be"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "gun"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_stop"},
+    )
+    assert text_of(decode("anthropic-messages", body)) == "Begun"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import millstream as ms
+from protocols import test_bedrock as bedrock
 from protocols.decoding import (
     check_lifecycle,
     decode,
@@ -21,7 +23,7 @@ from protocols.decoding import (
 from protocols.test_recordings import read, recordings
 from strategies import chunkings, ndjson_streams, sse_streams
 
-protocols = pytest.mark.parametrize("protocol", ms.decoder_names())
+protocols = pytest.mark.parametrize("protocol", ms.protocols.decoder_names())
 
 HELLO = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}]}
 STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -129,7 +131,7 @@ def test_fail_ends_with_the_given_error(protocol: str) -> None:
     assert error.provider == "here"
     assert events[-1].reason == "error"
     assert decoder.close() == decoder.fail(error) == []
-    with pytest.raises(ms.ParserClosed):
+    with pytest.raises(ms.errors.ParserClosed):
         decoder.feed(b"")
 
 
@@ -153,7 +155,7 @@ def test_close_twice_and_feed_after(protocol: str) -> None:
     decoder = ms.decoder(protocol)
     assert decoder.close()
     assert decoder.close() == []
-    with pytest.raises(ms.ParserClosed, match="reset"):
+    with pytest.raises(ms.errors.ParserClosed, match="reset"):
         decoder.feed(b"x")
 
 
@@ -183,7 +185,7 @@ def test_concurrent_use_is_refused(protocol: str) -> None:
 
     def message(_: object) -> None:
         for misuse in (lambda: decoder.feed(b"x"), decoder.close, decoder.reset):
-            with pytest.raises(ms.ConcurrentUseError):
+            with pytest.raises(ms.errors.ConcurrentUseError):
                 misuse()
             caught.append(misuse)
 
@@ -194,8 +196,8 @@ def test_concurrent_use_is_refused(protocol: str) -> None:
 
 
 def test_unknown_protocol_lists_the_known_ones() -> None:
-    for make, names in ((ms.decoder, ms.decoder_names()), (ms.encoder, ms.encoder_names())):
-        with pytest.raises(ms.UnknownProtocol) as caught:
+    for make, names in ((ms.decoder, ms.protocols.decoder_names()), (ms.encoder, ms.protocols.encoder_names())):
+        with pytest.raises(ms.errors.UnknownProtocol) as caught:
             make("telex")
         assert all(name in str(caught.value) for name in ["telex", *names])
         assert isinstance(caught.value, LookupError)
@@ -207,8 +209,8 @@ def test_unknown_protocol_lists_the_known_ones() -> None:
 )
 def test_aliases(alias: str, name: str) -> None:
     assert ms.decoder(alias).name == name
-    assert name in ms.decoder_names()
-    assert alias not in ms.decoder_names()
+    assert name in ms.protocols.decoder_names()
+    assert alias not in ms.protocols.decoder_names()
 
 
 @protocols
@@ -222,3 +224,43 @@ def test_what_is_no_bytes_is_a_type_error_that_says_what_to_pass(protocol: str, 
 def test_limits_are_limits(limits: object) -> None:
     with pytest.raises(TypeError, match=r"must be a millstream\.Limits"):
         ms.decoder("openai", limits=limits)
+
+
+def test_stats_count_how_messages_were_read_and_are_zero_where_there_are_no_frames() -> None:
+    message = b'data: {"id":"i","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+    decoder = ms.decoder("openai-chat")
+    decoder.feed(message * 5)
+    assert decoder.stats.hits + decoder.stats.misses == 5
+    assert decoder.stats.hits > 0
+    assert ms.decoder("bedrock-converse").stats == type(decoder.stats)()
+
+
+@pytest.mark.parametrize("protocol", ["bedrock-converse", "bedrock-invoke", "gemini-json-array"])
+def test_reset_takes_back_what_a_parser_in_python_had_begun(protocol: str) -> None:
+    body = b"[{" if protocol == "gemini-json-array" else b"\0\0\1\0\0\0"
+    decoder = ms.decoder(protocol)
+    assert [event.type for event in decoder.feed(body) + decoder.close()][-1] == "finish"
+    decoder.reset()
+    assert not any(event.type == "error" for event in decoder.feed(body))
+
+
+@pytest.mark.parametrize("protocol", ["bedrock-converse", "gemini-json-array"])
+def test_after_an_interruption_a_decoder_is_closed_until_it_is_reset(protocol: str, monkeypatch: Any) -> None:
+    """Ctrl-C in the middle of a chunk: what had been read of it is lost, and that must not go unnoticed."""
+    decoder = ms.decoder(protocol)
+    good = {
+        "bedrock-converse": bedrock.event(*bedrock.delta(text="a")),
+        "gemini-json-array": b'[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}',
+    }[protocol]
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(decoder), "_message", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            decoder.feed(good)
+    with pytest.raises(ms.errors.ParserClosed, match="reset"):
+        decoder.feed(good)
+    decoder.reset()
+    assert text_of(decoder.feed(good)) == "a"

@@ -231,3 +231,11 @@ def test_exception_and_break_after_the_family_is_known(family):
     events = read("bedrock-invoke", first, event("throttlingException", {}, "exception", ":exception-type"))
     assert [type(e) for e in events] == [Start, TextDelta, Error, Finish]
     assert read("bedrock-invoke", first)[-1].reason is FinishReason.INCOMPLETE
+
+
+def test_the_start_of_a_block_that_says_nothing_adds_nothing_and_one_that_nobody_knows_is_kept():
+    image = {"contentBlockIndex": 1, "start": {"image": {"format": "png"}}}
+    events = converse(("contentBlockStart", {"contentBlockIndex": 0, "start": {}}), delta(text="a"),
+                      ("contentBlockStart", image), stop("end_turn"))  # fmt: skip
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["a"]
+    assert [event.json() for event in events if isinstance(event, Raw)] == [image]

@@ -50,7 +50,7 @@ def test_done_ends_the_stream() -> None:
 def test_only_done_itself_is_done(almost: str) -> None:
     events = decode("openai", sse(HELLO, almost))
     (error,) = errors_of(events)
-    assert isinstance(error, ms.InvalidJSON)
+    assert isinstance(error, ms.errors.InvalidJSON)
     assert error.offset == len(sse(HELLO))
     assert events[-1].reason == "error"
 
@@ -93,7 +93,7 @@ def test_a_cut_message_is_a_truncation() -> None:
 
 def test_the_same_cut_message_with_more_after_it_is_an_error() -> None:
     events = decode("openai", sse(HELLO), sse(HELLO)[:-9], b"\n\n", sse(STOP))
-    assert isinstance(errors_of(events)[0], ms.InvalidJSON)
+    assert isinstance(errors_of(events)[0], ms.errors.InvalidJSON)
 
 
 def test_what_lingers_after_the_end_is_ignored() -> None:
@@ -109,7 +109,7 @@ def test_what_lingers_after_the_end_is_ignored() -> None:
 def test_a_message_of_an_unexpected_shape_is_a_protocol_error_with_its_offset() -> None:
     events = decode("openai", sse(HELLO, {"choices": [{"delta": {"content": 5}}]}, HELLO))
     (error,) = errors_of(events)
-    assert isinstance(error, ms.ProtocolError)
+    assert isinstance(error, ms.errors.ProtocolError)
     assert (error.offset, error.reason, error.provider) == (len(sse(HELLO)), "shape", "openai-chat")
     assert text_of(events) == "Hello"
 

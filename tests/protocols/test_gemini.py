@@ -283,7 +283,7 @@ def test_log_probabilities_are_with_the_text() -> None:
     likely = {"chosenCandidates": [{"token": "x", "tokenId": 5, "logProbability": -0.5}]}
     likely["topCandidates"] = [{"candidates": [{"token": "y", "logProbability": -0.25}]}]
     events = run(chunk({"text": "x"}, logprobsResult=likely), STOP)
-    assert events[1].logprobs == (ms.Logprob("x", -0.5, None, (ms.Logprob("y", -0.25),)),)
+    assert events[1].logprobs == (ms.events.Logprob("x", -0.5, None, (ms.events.Logprob("y", -0.25),)),)
 
 
 def test_the_wrapper_of_code_assist() -> None:
@@ -352,7 +352,18 @@ def test_an_array_that_was_cut_off() -> None:
 
 def test_what_is_no_array_is_an_error() -> None:
     events = decode("gemini-json-array", array(chunk({"text": "x"}))[:-3] + b"}")
-    assert [(type(error), error.provider) for error in errors_of(events)] == [(ms.InvalidJSON, "gemini-json-array")]
+    assert [(type(error), error.provider) for error in errors_of(events)] == [
+        (ms.errors.InvalidJSON, "gemini-json-array")
+    ]
     limits = ms.Limits(max_event_bytes=200)
     events = decode("gemini-json-array", array(STOP, chunk({"text": "x" * 300})), limits=limits)
     assert [type(error) for error in errors_of(events)] == [ms.LimitExceeded]
+
+
+@pytest.mark.parametrize(
+    "part", [{"toolResponse": 5}, {"toolCall": "x"}, {"somethingNew": {"a": 1}}, {"executableCode": None}]
+)
+def test_a_part_that_nobody_knows_is_kept_as_it_came(part: dict) -> None:
+    events = run(chunk({"text": "a"}, part, {"text": "b"}), STOP)
+    assert text_of(events) == "ab"
+    assert [event.json() for event in events if isinstance(event, ms.Raw)] == [part]

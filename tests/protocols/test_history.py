@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import millstream as ms
+from millstream.protocols.history import MessageBuilder
 from protocols.decoding import decode, sse
 
 
@@ -22,18 +23,22 @@ def test_text_and_calls_in_order() -> None:
         ms.Finish(ms.FinishReason.TOOL_CALLS),
     ]
     message = ms.assistant_message(events, "openai-chat")
-    calls = [ms.ToolCallPart("a", "f", '{"x": 1}'), ms.ToolCallPart("b", "g", "{}")]
+    calls = [ms.messages.ToolCallPart("a", "f", '{"x": 1}'), ms.messages.ToolCallPart("b", "g", "{}")]
     assert message == ms.Message("assistant", ["Let me see.", *calls], "openai-chat")
     assert message.tool_calls[0].arguments == {"x": 1}
 
 
 def test_the_builder_can_be_asked_at_any_time() -> None:
-    builder = ms.MessageBuilder("x")
+    builder = MessageBuilder("x")
     assert builder.message().parts == ()
     builder.add(ms.TextDelta("a"))
     assert builder.message().text == "a"
     builder.add(ms.TextDelta("b"))
     assert builder.message().text == "ab"
+    builder.add(ms.ToolCallDelta("c", "f", "{"))
+    assert builder.message().tool_calls == (), "a call under way is none yet"
+    builder.add(ms.ToolCall("c", "f", b"{}", {}))
+    assert [call.id for call in builder.message().tool_calls] == ["c"]
 
 
 def test_aliases_name_the_same_origin() -> None:
@@ -43,18 +48,22 @@ def test_aliases_name_the_same_origin() -> None:
 def test_other_answers_are_left_out() -> None:
     events = [ms.TextDelta("a"), ms.TextDelta("b", choice=1), ms.ToolCall("i", "f", choice=1)]
     assert ms.assistant_message(events).parts == (ms.TextPart("a"),)
-    assert ms.assistant_message(events, choice=1).parts == (ms.TextPart("b"), ms.ToolCallPart("i", "f"))
+    assert ms.assistant_message(events, choice=1).parts == (ms.TextPart("b"), ms.messages.ToolCallPart("i", "f"))
 
 
 def test_what_alternates_stays_apart() -> None:
     events = [ms.ReasoningDelta("r1"), ms.TextDelta("t1"), ms.ReasoningDelta("r2"), ms.ReasoningDelta("r3")]
-    assert ms.assistant_message(events).parts == (ms.ReasoningPart("r1"), ms.TextPart("t1"), ms.ReasoningPart("r2r3"))
+    assert ms.assistant_message(events).parts == (
+        ms.messages.ReasoningPart("r1"),
+        ms.TextPart("t1"),
+        ms.messages.ReasoningPart("r2r3"),
+    )
 
 
 def test_calls_that_were_cut_off_or_are_no_json_say_so() -> None:
     events = [
-        ms.ToolCall("a", "f", b'{"x', None, ms.Validity.INCOMPLETE),
-        ms.ToolCall("b", "f", b"x", None, ms.Validity.INVALID, 1),
+        ms.ToolCall("a", "f", b'{"x', None, ms.events.Validity.INCOMPLETE),
+        ms.ToolCall("b", "f", b"x", None, ms.events.Validity.INVALID, 1),
     ]
     parts = ms.assistant_message(events).tool_calls
     assert [(part.input, part.validity) for part in parts] == [('{"x', "incomplete"), ("x", "invalid")]
@@ -72,7 +81,7 @@ def test_free_text_of_a_custom_tool_stays_text() -> None:
 
 def test_a_refusal() -> None:
     events = [ms.Safety("refusal", "refuse", note="I can"), ms.Safety("refusal", "refuse", note="not.")]
-    assert ms.assistant_message(events).parts == (ms.RefusalPart("I cannot."),)
+    assert ms.assistant_message(events).parts == (ms.messages.RefusalPart("I cannot."),)
     assert ms.assistant_message([ms.Safety("violence", "block")]).parts == ()
 
 
@@ -90,7 +99,7 @@ def test_files() -> None:
     )
 
 
-def gemini(*parts: dict) -> tuple[ms.Part, ...]:
+def gemini(*parts: dict) -> tuple[ms.messages.Part, ...]:
     chunks = [{"candidates": [{"content": {"parts": [part]}, "index": 0}]} for part in parts]
     return ms.assistant_message(decode("gemini", sse(*chunks)), "gemini").parts
 
@@ -257,9 +266,9 @@ def test_results_become_one_tool_message() -> None:
     assert ms.tool_message(results) == ms.Message(
         "tool",
         [
-            ms.ToolResultPart("a", "f", '{"x":1}'),
-            ms.ToolResultPart("b", "g", "done"),
-            ms.ToolResultPart("c", "h", "no", is_error=True),
+            ms.messages.ToolResultPart("a", "f", '{"x":1}'),
+            ms.messages.ToolResultPart("b", "g", "done"),
+            ms.messages.ToolResultPart("c", "h", "no", is_error=True),
         ],
     )
 
@@ -278,3 +287,21 @@ def test_a_spoken_answer_goes_back_as_its_transcript() -> None:
         ms.TextDelta(" you", _meta={"audio": "a1"}),
     ]
     assert [part.text for part in ms.assistant_message(events, "openai").parts] == ["Hi you"]
+
+
+def test_a_compaction_of_anthropic_goes_back_whole() -> None:
+    body = sse(
+        {"type": "message_start", "message": {"id": "i", "model": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "compaction", "content": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "so far"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    )
+    message = ms.assistant_message(decode("anthropic-messages", body), "anthropic-messages")
+    assert message.parts == (ms.messages.ProviderPart({"type": "compaction", "content": "so far"}),)
+
+
+def test_sources_that_are_of_another_wire_add_nothing_to_the_text() -> None:
+    cited = ms.Citations((ms.events.Citation(url="https://x.test"),), _meta={"raw": {"url": "https://x.test"}})
+    assert ms.assistant_message([ms.TextDelta("a"), cited]).parts == (ms.TextPart("a"),)

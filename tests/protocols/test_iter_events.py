@@ -35,7 +35,7 @@ def test_nothing_is_read_after_the_end() -> None:
 
 
 def test_an_unknown_protocol_raises_at_the_call() -> None:
-    with pytest.raises(ms.UnknownProtocol):
+    with pytest.raises(ms.errors.UnknownProtocol):
         ms.iter_events([], "telex")
 
 

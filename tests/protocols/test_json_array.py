@@ -82,7 +82,7 @@ def test_what_is_no_array(body: bytes, offset: int | None) -> None:
     _, error = parse(body)
     assert (error and error.offset) == offset
     if error is not None:
-        assert isinstance(error, ms.InvalidJSON)
+        assert isinstance(error, ms.errors.InvalidJSON)
         assert error.reason == "syntax"
 
 
@@ -90,25 +90,25 @@ def test_elements_before_an_error_come_first() -> None:
     parser = JSONArrayParser()
     assert parser.feed(b"[1, 2, x]") == [1, 2]
     error = parser.error
-    with pytest.raises(ms.InvalidJSON) as caught:
+    with pytest.raises(ms.errors.InvalidJSON) as caught:
         parser.feed(b"3")
     assert caught.value is error
-    with pytest.raises(ms.ParserClosed):
+    with pytest.raises(ms.errors.ParserClosed):
         parser.feed(b"3")
-    with pytest.raises(ms.ParserClosed):
+    with pytest.raises(ms.errors.ParserClosed):
         parser.close()
     parser.reset()
     assert parser.feed(b"[4]") == [4]
     assert parser.close() == []
     assert parser.close() == []
-    with pytest.raises(ms.ParserClosed):
+    with pytest.raises(ms.errors.ParserClosed):
         parser.feed(b"")
 
 
 @pytest.mark.parametrize("body", [b"[", b"[1", b"[1,", b'[{"a": "', b'{"a"', b'["\\'])
 def test_a_body_that_was_cut_off(body: bytes) -> None:
     _, error = parse(body)
-    assert isinstance(error, ms.InvalidJSON)
+    assert isinstance(error, ms.errors.InvalidJSON)
     assert (error.reason, error.offset) == ("incomplete", len(body))
 
 

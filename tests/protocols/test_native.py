@@ -11,7 +11,7 @@ NATIVE = pytest.mark.parametrize("protocol", ["millstream.events.v1", "millstrea
 EVENTS = [
     ms.Start("m", "i"),
     ms.TextDelta("Hé\n\u2028\r\n\0"),
-    ms.ToolCall("a", "f", b"\xff{}", {}, ms.Validity.VALID),
+    ms.ToolCall("a", "f", b"\xff{}", {}, ms.events.Validity.VALID),
     ms.Data({"x": [1]}, "mine"),
     ms.Usage(1, 2, 3),
     ms.Finish(ms.FinishReason.STOP, "stop", ms.Usage(1, 2, 3)),
@@ -55,7 +55,7 @@ def test_a_second_start_is_an_error(protocol: str) -> None:
 def test_what_is_no_event_is_a_protocol_error(protocol: str, bad: bytes) -> None:
     body = b"data: " + bad + b"\n\n" if protocol == "millstream.events.v1" else bad + b"\n"
     (error,) = errors_of(decode(protocol, body))
-    assert isinstance(error, ms.ProtocolError)
+    assert isinstance(error, ms.errors.ProtocolError)
 
 
 @NATIVE
@@ -66,3 +66,34 @@ def test_errors_travel(protocol: str) -> None:
         ms.Finish(ms.FinishReason.ERROR),
     ]
     assert wire(decode(protocol, encode(protocol, events))) == wire(events)
+
+
+@NATIVE
+def test_errors_and_words_of_failed_tools_are_masked_on_request(protocol: str) -> None:
+    secret = "postgres://user:password@db"
+    events = [
+        ms.ToolResult("a", "f", error=secret), ms.ToolResult("b", "g", result=1),
+        ms.ProviderToolResult("c", "h", None, error=secret), ms.Error(ms.StreamError(secret)),
+    ]  # fmt: skip
+    encoder = ms.encoder(protocol, expose_errors=False)
+    body = b"".join(map(encoder.encode, events))
+    assert secret.encode() not in body
+    failed, worked, *_ = decode(protocol, body)[1:]
+    assert failed.error
+    assert worked == events[1]
+    assert secret.encode() in encode(protocol, events)
+
+
+@NATIVE
+@pytest.mark.parametrize(
+    ("given", "said"), [("Hi", "not str; text goes in a TextDelta"), (None, "not NoneType"), (1, "not int")]
+)
+def test_what_is_no_event_is_not_encoded(protocol: str, given: object, said: str) -> None:
+    with pytest.raises(TypeError, match=f"an encoder takes an event, {said}"):
+        ms.encoder(protocol).encode(given)
+
+
+@NATIVE
+def test_what_cannot_be_sent_is_an_encode_error(protocol: str) -> None:
+    with pytest.raises(ms.errors.EncodeError, match="this data event cannot be sent as JSON"):
+        ms.encoder(protocol).encode(ms.Data(object()))

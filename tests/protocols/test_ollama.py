@@ -81,10 +81,10 @@ def test_the_last_line_needs_no_newline() -> None:
 def test_a_bad_line_in_the_middle_is_an_error() -> None:
     events = decode("ollama", lines(HELLO), b"{bad\n", lines(DONE))
     (error,) = errors_of(events)
-    assert isinstance(error, ms.InvalidJSON)
+    assert isinstance(error, ms.errors.InvalidJSON)
     assert (error.line, error.offset, error.provider) == (2, len(lines(HELLO)), "ollama-chat")
     assert text_of(events) == "Hello"
 
 
 def test_a_line_that_is_no_object_is_a_protocol_error() -> None:
-    assert isinstance(errors_of(decode("ollama", b"[1]\n"))[0], ms.ProtocolError)
+    assert isinstance(errors_of(decode("ollama", b"[1]\n"))[0], ms.errors.ProtocolError)

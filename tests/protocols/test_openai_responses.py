@@ -265,3 +265,39 @@ def test_progress_repeats_nothing() -> None:
     queued = {"type": "response.queued", "response": {"id": "resp_1"}}
     events = run(CREATED, queued, {**CREATED, "type": "response.in_progress"}, ev("content_part.added"), ending())
     assert [event.type for event in events] == ["start", "finish"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [({"message": "no such file"}, "no such file"), ("no", "no"), ({"code": 1}, "the tool failed")]
+)
+def test_a_tool_of_the_provider_that_failed_is_a_result_with_an_error(error: object, said: str) -> None:
+    item = {
+        "type": "mcp_call",
+        "id": "mcp_1",
+        "server_label": "s",
+        "name": "f",
+        "arguments": "not JSON",
+        "error": error,
+    }
+    body = sse(
+        {"type": "response.created", "response": {"id": "r", "model": "m"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {"id": "r", "status": "completed"}},
+    )
+    found = [event for event in decode("openai-responses", body) if event.type.startswith("provider_tool")]
+    assert [event.type for event in found] == ["provider_tool_call", "provider_tool_result"]
+    assert (found[0].input, found[1].error) == ("not JSON", said)
+
+
+def test_empty_deltas_say_nothing() -> None:
+    kinds = ["reasoning_text.delta", "reasoning_summary_text.delta", "refusal.delta", "output_text.delta"]
+    body = sse(
+        {"type": "response.created", "response": {"id": "r", "model": "m"}},
+        *({"type": f"response.{kind}", "output_index": 0, "content_index": 0, "delta": ""} for kind in kinds),
+        {"type": "response.output_item.added", "output_index": 1,
+         "item": {"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": ""}},
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": ""},
+        {"type": "response.completed", "response": {"id": "r", "status": "completed"}},
+    )  # fmt: skip
+    events = decode("openai-responses", body)
+    assert not [event for event in events if event.type in ("reasoning_delta", "safety") or getattr(event, "text", "")]

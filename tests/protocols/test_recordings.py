@@ -54,7 +54,7 @@ def test_whole_equals_golden_and_truth(name: str) -> None:
 
 @recordings
 def test_golden_events_read_back(name: str) -> None:
-    assert wire(ms.decode_event(line) for line in golden(name)) == golden(name)
+    assert wire(ms.events.decode_event(line) for line in golden(name)) == golden(name)
 
 
 @recordings

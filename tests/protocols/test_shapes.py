@@ -110,4 +110,4 @@ def test_hostile_shapes_never_raise_nor_get_into_events(protocol: str) -> None:
         for cut in (len(body), len(body) - 1, len(body) - 2):
             events = decode(protocol, body[:cut])
             check_lifecycle(events)
-            assert wire(ms.decode_event(line) for line in wire(events)) == wire(events)
+            assert wire(ms.events.decode_event(line) for line in wire(events)) == wire(events)

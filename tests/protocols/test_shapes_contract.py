@@ -21,7 +21,7 @@ from millstream.protocols import DECODERS
 from protocols.captures import INDEX, body_of
 from protocols.decoding import sse
 from protocols.shape_mutations import window
-from protocols.shaped import SHAPED, check_twins, state_of
+from protocols.shaped import OF_BASE, SHAPED, check_twins, state_of
 
 protocols = pytest.mark.parametrize("api", SHAPED)
 
@@ -43,9 +43,9 @@ def bodies(api: str) -> list[bytes]:
     return [body_of(entry["file"]) for entry in INDEX if entry["api"] == api]
 
 
-def messages(api: str, body: bytes) -> Iterator[tuple[ms.Decoder, Any, dict[str, Any]]]:
+def messages(api: str, body: bytes) -> Iterator[tuple[ms.protocols.Decoder, Any, dict[str, Any]]]:
     """A decoder without shapes before each message, the message, and its JSON."""
-    decoder = ms.decoder(api, shapes=False)
+    decoder = ms.decoder(api, shapes=False, rules=False)
     decoder._out = []
     for message in [*(parser := decoder._make_parser()).feed(body), *parser.close()]:
         value = message
@@ -77,16 +77,20 @@ def spots(value: Any, path: str) -> Iterator[tuple[Any, Any]]:
         yield value, key
 
 
-def saved(decoder: ms.Decoder) -> tuple[dict[str, Any], Any]:
-    return copy.deepcopy({key: it for key, it in vars(decoder).items() if key != "_parser"}), decoder._usage
+def saved(decoder: ms.protocols.Decoder) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    of_base = {name: getattr(decoder, name) for name in OF_BASE if name not in ("_usage", "ended")}
+    return copy.deepcopy(vars(decoder)), decoder._usage, copy.deepcopy(of_base)
 
 
-def restore(decoder: ms.Decoder, state: tuple[dict[str, Any], Any]) -> None:
+def restore(decoder: ms.protocols.Decoder, state: tuple[dict[str, Any], Any, dict[str, Any]]) -> None:
+    vars(decoder).clear()
     vars(decoder).update(state[0])
     decoder._usage, decoder.ended = state[1], False
+    for name, value in state[2].items():
+        setattr(decoder, name, value)
 
 
-def give(decoder: ms.Decoder, message: Any, value: dict[str, Any]) -> list[ms.Event]:
+def give(decoder: ms.protocols.Decoder, message: Any, value: dict[str, Any]) -> list[ms.Event]:
     """What the slow way makes of a message with this JSON."""
     decoder._moved, decoder._grown = False, None
     decoder._out = []
@@ -101,7 +105,7 @@ def payload_of(event: ms.Event) -> str | None:
     return getattr(event, name) if name else None
 
 
-def is_pure(decoder: ms.Decoder, events: list[ms.Event], meta: frozenset[str]) -> bool:
+def is_pure(decoder: ms.protocols.Decoder, events: list[ms.Event], meta: frozenset[str]) -> bool:
     return (
         len(events) == 1
         and not decoder._moved
@@ -270,7 +274,7 @@ class PhaseUnsaid(RESPONSES):  # C3: a message without events that later texts d
 USAGE = [delta("a") | {"usage": {"total_tokens": n}} for n in range(5)]
 ITEM = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "phase": "p"}}
 WORD = {"type": "response.output_text.delta", "output_index": 0, "delta": "w"}
-BROKEN: list[tuple[type[ms.Decoder], list[dict[str, Any]]]] = [
+BROKEN: list[tuple[type[ms.protocols.Decoder], list[dict[str, Any]]]] = [
     (FinishIgnored, [delta(t, finish_reason=r) for t, r in [("a", ""), ("b", ""), ("c", "stop"), ("d", "")]]),
     (IndexSeldom, [delta("a", 0), delta("b", 0), delta("c", 1), delta("d", 2)]),
     (LatestForgotten, USAGE),
@@ -294,7 +298,9 @@ BROKEN: list[tuple[type[ms.Decoder], list[dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(("cls", "stream"), BROKEN, ids=lambda it: getattr(it, "__name__", ""))
-def test_a_broken_rule_is_noticed(cls: type[ms.Decoder], stream: list[dict[str, Any]], monkeypatch: Any) -> None:
+def test_a_broken_rule_is_noticed(
+    cls: type[ms.protocols.Decoder], stream: list[dict[str, Any]], monkeypatch: Any
+) -> None:
     chunks = [sse(stream[0]), sse(*stream[1:])]
     check_twins(next(b.name for b in cls.__mro__[1:] if b.name in DECODERS), chunks)
     monkeypatch.setitem(DECODERS, cls.name, cls)

@@ -9,6 +9,7 @@ try:
     from millstream.core._json import JSONParser
     from millstream.core._ndjson import NDJSONParser
     from millstream.core._partial import LosslessFloat, StringCache, parse_partial_json
+    from millstream.core._rules import Rule, Rules
     from millstream.core._shape import Shapes
     from millstream.core._sse import MAX_RETRY_MS, SSEMessage, SSEParser
 except ModuleNotFoundError as _missing:
@@ -27,6 +28,8 @@ __all__ = [
     "JSONParser",
     "LosslessFloat",
     "NDJSONParser",
+    "Rule",
+    "Rules",
     "SSEMessage",
     "SSEParser",
     "Shapes",

@@ -174,6 +174,10 @@ cdef class NDJSONParser(Parser):
         self._base += n
         return False
 
+    cdef void begin(self, char first) noexcept:
+        if self._start.bom == 0 and <unsigned char>first != 0xEF:
+            self._start.bom = MS_SSE_BOM_DONE
+
     cdef bint resting(self) noexcept:
         return (
             self._start.bom == MS_SSE_BOM_DONE and self._tail.n == 0 and not self._discarding and self.error is None

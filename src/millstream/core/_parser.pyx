@@ -108,6 +108,9 @@ cdef class Parser:
     cdef int restart(self) except -1:
         raise NotImplementedError
 
+    cdef void begin(self, char first) noexcept:
+        """What the next byte is, which the first of a stream may settle: whether it has a BOM."""
+
     cdef bint resting(self) noexcept:
         """Whether nothing of what was read can change what the next bytes mean."""
         return False

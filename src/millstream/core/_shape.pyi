@@ -4,6 +4,7 @@ from typing import Any, TypeAlias, final
 from typing_extensions import disjoint_base
 
 from millstream.core._parser import Parser
+from millstream.core._rules import Rules
 
 _Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -13,6 +14,8 @@ __all__ = ["Fed", "FrameReader", "Layout", "Shapes", "layouts_of"]
 class Layout:
     @property
     def sound(self) -> bool: ...
+    @property
+    def plain(self) -> Any: ...
 
 def layouts_of(fields: dict[type, str], whole: type) -> dict[type, Layout]: ...
 
@@ -37,15 +40,33 @@ class Fed:
     _closed: bool
     _busy: bool
     _moved: bool
+    _begun: bool
+    _interrupted: bool
+    _usual: bool
+    _model: str
+    _id: str
+    _heard: set[int]
     _out: list[Any]
     _usage: Any
+    _reasons: dict[int, str]
+    _tools: Any
+    _parser: Any
+    limits: Any
+    provider: Any
     _grown: list[str] | None
+    def _restart(self) -> None: ...
     def feed(self, data: _Buffer) -> list[Any]: ...
 
 @final
 class FrameReader:
     def __new__(
-        cls, parser: Parser, max_frame: int, shapes: Shapes | None, layouts: dict[type, Layout], direct: bool
+        cls,
+        parser: Parser,
+        max_frame: int,
+        shapes: Shapes | None,
+        rules: Rules | None,
+        layouts: dict[type, Layout],
+        direct: bool,
     ) -> FrameReader: ...
     @property
     def hits(self) -> int: ...

@@ -20,17 +20,19 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from millstream.core._buffer cimport Buffer, buffer_append, buffer_clear, buffer_free, buffer_reserve
 from millstream.core._parser cimport Parser
+from millstream.core._rules cimport Found, Rule, Rules, number_at
 from millstream.core._sse cimport SSEMessage
 from millstream.core.kernels cimport (
-    MS_SHAPE_ANSWER, MS_SHAPE_ANY, MS_SHAPE_BYTES, MS_SHAPE_ECHO, MS_SHAPE_HIT, MS_SHAPE_HOLES, MS_SHAPE_IGNORED,
-    MS_SHAPE_LATEST, MS_SHAPE_MISS, MS_SHAPE_MORE, MS_SHAPE_PATHS, MS_SHAPE_PAYLOAD, MS_SHAPE_SELDOM, ms_shape,
-    ms_shape_cut, ms_shape_cut_up, ms_shape_match, ms_shape_path, ms_shape_scan, ms_shape_size, ms_shape_sse,
-    ms_shape_step, ms_shape_string, ms_shape_text, ms_shape_unescape,
+    MS_PICK_FALSY, MS_PICK_NOWHERE, MS_PICK_NULL, MS_PICK_STRING, MS_SHAPE_ANSWER, MS_SHAPE_ANY, MS_SHAPE_BYTES,
+    MS_SHAPE_ECHO, MS_SHAPE_HIT, MS_SHAPE_HOLES, MS_SHAPE_IGNORED, MS_SHAPE_LATEST, MS_SHAPE_MISS, MS_SHAPE_MORE,
+    MS_SHAPE_PATHS, MS_SHAPE_PAYLOAD, MS_SHAPE_SELDOM, ms_scan_eol, ms_shape, ms_shape_cut, ms_shape_cut_up,
+    ms_shape_match, ms_shape_path, ms_shape_scan, ms_shape_size, ms_shape_sse, ms_shape_step, ms_shape_string,
+    ms_shape_text, ms_shape_unescape,
 )
 
 from types import MemberDescriptorType
@@ -103,6 +105,7 @@ cdef class Layout:
     cdef Py_ssize_t n, payload, meta
     cdef readonly bint sound
     cdef bint whole  # the payload is a whole message
+    cdef readonly object plain  # an instance without anything, as rules make them; None: there is none
 
     def __cinit__(self, cls, str payload, bint whole):
         cdef tuple names = cls.__struct_fields__
@@ -129,6 +132,8 @@ cdef class Layout:
         made = cls(**values)
         twin = self.copy(made, values[payload] + "!")
         self.sound = type(twin) is cls and twin == cls(**(values | {payload: values[payload] + "!"}))
+        if self.sound and set(cls.__match_args__[1:]) >= {"index", "choice"} and cls.__match_args__[0] == payload:
+            self.plain = cls("")
 
     cdef inline object copy(self, object pattern, object text):
         """A new instance with the fields of `pattern`, but another payload."""
@@ -287,6 +292,14 @@ cdef class _Shape:
         return found
 
 
+cdef inline bint _has_latest(Rule rule, Found *found) noexcept:
+    cdef int k
+    for k in range(rule._n_latest):
+        if found.kind[rule._latest[k]] > <uint8_t>MS_PICK_FALSY:
+            return True
+    return False
+
+
 cdef class Fed
 
 
@@ -298,6 +311,7 @@ cdef class FrameReader:
         parser: gives the decoder's messages; nobody else may use it.
         max_frame: no longer frame is matched: the parser knows better what its limit means.
         shapes: what to make shapes of; None makes none.
+        rules: what is read without the decoder's own code; None: nothing is.
         layouts: the event classes that a pattern may have, and the name of the field with the payload.
         direct: the decoder's `_message` gives each JSON object to `_object`, and does nothing else with it.
 
@@ -311,6 +325,7 @@ cdef class FrameReader:
 
     cdef Parser _parser
     cdef Shapes _shapes
+    cdef Rules _rules
     cdef dict _layouts
     cdef list _all             # the shapes
     cdef PyObject *_shape[MAX_SHAPES]  # the same
@@ -334,11 +349,14 @@ cdef class FrameReader:
     cdef readonly object message
     cdef readonly bint reading
 
-    def __cinit__(self, Parser parser not None, uint64_t max_frame, Shapes shapes, dict layouts not None, bint direct):
+    def __cinit__(
+        self, Parser parser not None, uint64_t max_frame, Shapes shapes, Rules rules, dict layouts not None, bint direct
+    ):
         self._parser = parser
         self._lines = isinstance(parser, NDJSONParser)
         self._max_frame = max_frame
         self._shapes = shapes
+        self._rules = rules
         self._layouts = layouts
         self._direct = direct
         self._all = []
@@ -374,7 +392,7 @@ cdef class FrameReader:
         """Say that the input has ended. Raises: as `feed`."""
         self._give_part()
         for message in self._parser.finish():
-            self._slow(decoder, message, NULL, 0, out)
+            self._slow(decoder, message, None, NULL, NULL, 0, out)
             if decoder.ended:
                 break
         self.settle(decoder)
@@ -453,9 +471,14 @@ cdef class FrameReader:
         cdef list messages = self._messages
         cdef size_t off = self._off, start
         cdef bint more = True, resting
+        cdef size_t end
+        cdef Rule rule
+        cdef Found found
         self._off = 0
         if self._part.n and not self._given and not self._complete(p, n, &off, out):
             return 0
+        if off < n:
+            parser.begin(p[off])
         while more:
             resting = parser.resting()
             if resting and off < n and self._n:
@@ -466,18 +489,31 @@ cdef class FrameReader:
             if resting:
                 buffer_clear(&self._part)
                 self._lost = False
+                if self._rules is not None and off < n and decoder._usual:
+                    end = self._rules.read(p + off, n - off, self._lines, &found)
+                    rule = self._rules.which(&found, None) if end and end <= self._max_frame else None
+                    while rule is not None and not (
+                        self._can_wait(rule, &found, p + off, end)
+                        and self._slow(decoder, None, rule, &found, p + off, end, out)
+                    ):
+                        rule = self._rules.which(&found, rule)
+                    if rule is not None:
+                        off += end
+                        if decoder.ended:
+                            return 0
+                        continue
             elif self._part.n == 0:
                 self._lost = True
             more = parser.step(p, n, &off, messages)
             if messages:
                 message = messages.pop()
                 if self._lost:
-                    self._slow(decoder, message, NULL, 0, out)
+                    self._slow(decoder, message, None, NULL, NULL, 0, out)
                 elif self._part.n:
                     self._keep(p + start, off - start)
-                    self._slow(decoder, message, self._part.p, self._part.n, out)
+                    self._slow(decoder, message, None, NULL, self._part.p, self._part.n, out)
                 else:
-                    self._slow(decoder, message, p + start, off - start, out)
+                    self._slow(decoder, message, None, NULL, p + start, off - start, out)
                 buffer_clear(&self._part)
                 self._lost = False
                 if decoder.ended:
@@ -635,35 +671,118 @@ cdef class FrameReader:
         PyList_SetSlice(out, k, k, events)
         return 0
 
-    cdef int _slow(self, Fed decoder, message, const char *frame, size_t n, list out) except -1:
+    cdef bint _slow(
+        self, Fed decoder, message, Rule rule, Found *found, const char *frame, size_t n, list out
+    ) except -1:
+        """Read a message: with `rule`, which it fits, or (None) by the decoder's own code. False: the rule did not."""
         cdef Py_ssize_t count
-        cdef bint newer
-        self.misses += 1
-        if self._shapes is None:
-            return self._map(decoder, message, frame, n)
-        if self._deferred != NULL:
-            self._keep_deferred()
+        cdef bint newer = False
         count = len(out)
-        decoder._grown = None
-        self._map(decoder, message, frame, n)
-        if decoder.ended:
-            self._drop()
-            return 0
-        newer = decoder._usage is not self._known
-        if self._later.n:
-            self.settle(decoder)
-        self._known = decoder._usage
+        if rule is not None:
+            if not self._tell(decoder, rule, found, frame, n, out):
+                return False
+            self._parser.count_frames(1)
+            if _has_latest(rule, found):
+                self._deferred = frame
+                self._n_deferred = n
+                newer = True
+            self.misses += 1
+        elif self._shapes is None and self._rules is None:
+            self.misses += 1
+            self._map(decoder, message, frame, n)
+            return True
+        else:
+            self.misses += 1
+            if self._deferred != NULL:
+                self._keep_deferred()
+            decoder._grown = None
+            self._map(decoder, message, frame, n)
+            if decoder.ended:
+                self._drop()
+                return True
+            newer = decoder._usage is not self._known
+            if self._later.n:
+                self.settle(decoder)
+            self._known = decoder._usage
         if decoder._moved:
             decoder._moved = False
-        elif len(out) == count:
-            return 0
+        elif len(out) == count or self._shapes is None:
+            return True
         elif len(out) == count + 1 and self._compile(
             decoder, message, out[count], newer, frame, n
         ):
-            return 0
+            return True
         if self._n:
             self._drop()
-        return 0
+        return True
+
+    cdef bint _can_wait(self, Rule rule, Found *found, const char *frame, size_t n) noexcept:
+        """Whether the frame's JSON can be found, if that is needed: for its latest values, or the whole of it."""
+        cdef size_t start = 0, end = 0
+        return (
+            self._lines or rule.raw is None and not _has_latest(rule, found) or ms_shape_sse(frame, n, &start, &end)
+        )
+
+    cdef bint _tell(
+        self, Fed decoder, Rule rule, Found *found, const char *frame, size_t n, list out
+    ) except -1:
+        """Do what a rule says of a message that fits it. False: it cannot, and nothing was done."""
+        cdef long index = number_at(found, rule._index), choice = number_at(found, rule._choice)
+        cdef uint8_t place
+        cdef Layout layout
+        cdef object cls = None, payload = None
+        cdef list given
+        cdef int k
+        decoder._grown = None
+        if rule.call is not None:
+            given = [index, choice]
+            for k in range(rule._n_given):
+                place = rule._given[k]
+                given.append(self._name(found, place) if found.kind[place] > <uint8_t>MS_PICK_NULL else None)
+            if getattr(decoder, rule.call)(*given) is False:
+                return False
+        for k in range(rule._n_texts):
+            place = rule._texts[k]
+            if found.kind[place] == MS_PICK_STRING:
+                cls = rule._classes[k]
+                payload = _text(&found.text[place], &self._scratch)
+        if not decoder._begun:
+            if rule._model != <uint8_t>MS_PICK_NOWHERE:
+                decoder._model = decoder._model or self._name(found, rule._model)
+                if rule._id != <uint8_t>MS_PICK_NOWHERE:
+                    decoder._id = decoder._id or self._name(found, rule._id)
+            if rule.begins or cls is not None:
+                decoder._begin()
+        if rule.heard and (rule.begins or cls is not None):
+            decoder._heard.add(choice if rule._choice != <uint8_t>MS_PICK_NOWHERE else index)
+        if cls is not None:
+            layout = self._layouts[cls]
+            if index == 0 and choice == 0 and layout.plain is not None:
+                PyList_Append(out, layout.copy(layout.plain, payload))
+            else:
+                PyList_Append(out, cls(payload, index, choice))
+        if rule._finish != <uint8_t>MS_PICK_NOWHERE and found.kind[rule._finish] == MS_PICK_STRING:
+            decoder._finish(self._name(found, rule._finish), choice)
+        if rule.raw is not None:
+            if not decoder._begun:
+                decoder._begin()
+            out.append(rule.raw(*self._whole(frame, n)))
+        return True
+
+    cdef tuple _whole(self, const char *frame, size_t n):
+        """The data of an event's frame, and the event's name."""
+        cdef size_t start = 0, end = 0, at = 6
+        cdef str name = ""
+        ms_shape_sse(frame, n, &start, &end)
+        if frame[0] == c"e":
+            at += frame[at] == c" "
+            name = PyUnicode_DecodeUTF8(frame + at, ms_scan_eol(frame + at, n - at), "replace")
+        return PyUnicode_DecodeUTF8(frame + start, end - start, NULL), name
+
+    cdef str _name(self, Found *found, uint8_t place):
+        if found.kind[place] != MS_PICK_STRING:
+            return ""
+        return _text(&found.text[place], &self._scratch)
 
     cdef int _map(self, Fed decoder, message, const char *frame, size_t n) except -1:
         """Let the decoder map a message: by `_object` where `_message` would do no more than to call that."""
@@ -717,7 +836,9 @@ cdef class FrameReader:
         payload = (<object>(<PyObject **>(<char *><PyObject *>event + layout.at[layout.payload]))[0])
         if frame == NULL or n == 0:
             return True
-        if type(payload) is not str or layout.whole and (self._lines or payload is not message.data):
+        if type(payload) is not str or layout.whole and (
+            self._lines or message is not None and payload is not message.data
+        ):
             return False
         if self._lines:
             if frame[n - 1] != c"\n":
@@ -726,7 +847,9 @@ cdef class FrameReader:
             return True
         if not ms_shape_scan(frame, start, end, declared.paths, declared.n, declared.padded, cuts, &n_cuts):
             return True
-        n_cuts = self._choose(frame, n, cuts, n_cuts, None if layout.whole else payload)
+        if layout.whole:
+            payload = sink[len(sink) - 1] if sink else None  # what was taken out of the message, if anything was
+        n_cuts = self._choose(frame, n, cuts, n_cuts, payload)
         if n_cuts == 0:
             return False
         shape = _Shape.__new__(_Shape)
@@ -796,9 +919,26 @@ cdef class Fed:
     cdef public FrameReader _reader  # None: the framing has none
     cdef public bint ended, _closed, _busy
     cdef public bint _moved          # the present message changed what later ones mean
+    cdef public bint _begun          # `Start` is out
+    cdef public bint _interrupted    # by an exception that was not the input's fault
+    cdef public bint _usual          # the rules hold: nothing was said that they do not know of
+    cdef public str _model, _id
+    cdef public set _heard           # numbers of which there was a message: of rules with `heard`, and of the protocol
     cdef public list _out
     cdef public object _usage
+    cdef public dict _reasons        # why each choice ended
+    cdef public object _tools, _parser, limits, provider
     cdef public object _grown        # the list that the present message's text went to, if _object says so
+
+    def _restart(self):
+        """Begin anew."""
+        self._out = []
+        self._begun = self._interrupted = self._closed = self.ended = self._moved = False
+        self._usual = True
+        self._model = self._id = ""
+        self._usage = self._grown = None
+        self._heard = set()
+        self._reasons = {}
 
     @cython.critical_section
     def feed(self, data):

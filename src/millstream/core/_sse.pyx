@@ -173,7 +173,8 @@ cdef class SSEParser(Parser):
     @property
     def last_event_id(self):
         """The id to send as Last-Event-ID on reconnection: that of the last dispatched block, "" if none."""
-        return self._committed_id
+        with cython.critical_section(self):
+            return self._committed_id
 
     @property
     def offset(self):
@@ -290,6 +291,10 @@ cdef class SSEParser(Parser):
             self._save(p + off[0], n - off[0], self._base + off[0])
         self._base += n
         return False
+
+    cdef void begin(self, char first) noexcept:
+        if self._lines.bom == 0 and <unsigned char>first != 0xEF:
+            self._lines.bom = MS_SSE_BOM_DONE
 
     cdef bint resting(self) noexcept:
         return (

@@ -213,3 +213,38 @@ cdef extern from "ms_shape_make.h" nogil:
     void ms_shape_cut_up(
         ms_shape *shape, char *bytes, const char *p, size_t n, const ms_shape_cut *cuts, size_t n_cuts
     )
+
+
+cdef extern from "ms_pick.h" nogil:
+    int MS_PICK_NODES
+    uint8_t MS_PICK_NOWHERE
+    int MS_PICK_NOTHING
+    int MS_PICK_NO_TEXT
+    int MS_PICK_NULL
+    int MS_PICK_FALSE
+    int MS_PICK_ZERO
+    int MS_PICK_FALSY
+    int MS_PICK_TRUE
+    int MS_PICK_NUMBER
+    int MS_PICK_STRING
+    int MS_PICK_OBJECT
+
+    ctypedef struct ms_pick_node:
+        const char *key
+        uint32_t n
+        uint8_t *slot
+        uint8_t next
+        uint8_t element
+        uint8_t any
+        bint many
+        bint members
+        bint scalar
+        bint strict
+        bint falsy
+
+    unsigned ms_pick_hash(const char *key, size_t n)
+    uint8_t ms_pick_member(const ms_pick_node *nodes, uint8_t node, const char *key, size_t n)
+    size_t ms_pick_json_line(
+        const char *p, size_t n, const ms_pick_node *nodes, uint8_t *kind, ms_shape_text *text
+    )
+    size_t ms_pick_event(const char *p, size_t n, const ms_pick_node *nodes, uint8_t *kind, ms_shape_text *text)

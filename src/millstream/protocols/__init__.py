@@ -139,14 +139,24 @@ def decoder(protocol: str, **options: Any) -> Decoder:
 
     Args:
         protocol: a name of `decoder_names()` or an alias such as "openai".
-        options: `limits`, `provider`; see `Decoder`.
-    Raises: UnknownProtocol: the message lists the known names.
+        options: of `Decoder`: `limits=Limits(...)`, the caps to keep; `provider="name"`, to put into errors;
+            `shapes=False`, to read each message in full.
+    Raises: UnknownProtocol: the message lists the known names. TypeError: an option that there is none of.
     """
     return _find(DECODERS, "decoder", protocol)(**options)
 
 
 def encoder(protocol: str, **options: Any) -> Encoder:
-    """Make an encoder for one response. Args and Raises as for `decoder`."""
+    """Make an encoder for one response.
+
+    Args:
+        protocol: a name of `encoder_names()` or an alias such as "openai".
+        options: those of the wire. All take `expose_errors`: whether clients read the text of an exception, or only
+            its kind. "openai-chat" and "anthropic-messages" take `model` and `id`, to send in place of the source's;
+            "openai-chat" also `include_usage` and `created`, "openai-responses" `response` (fields to add),
+            "ui-message" `message_id` and `metadata`, "mcp-sse" `request_id` and `progress_token`.
+    Raises: UnknownProtocol: the message lists the known names. TypeError: an option that the wire has not.
+    """
     return _find(ENCODERS, "encoder", protocol)(**options)
 
 
@@ -172,10 +182,12 @@ def iter_events(chunks: Iterable[Bytes], protocol: str, **options: Any) -> Itera
 
     Args:
         chunks: pieces of the body, such as `response.iter_bytes()` or an open file.
-        protocol: as for `decoder`.
+        protocol: a name of `decoder_names()` or an alias such as "openai".
+        options: as for `decoder`: `limits`, `provider`, `shapes`.
     Yields: events, `Start` first.
     Raises: UnknownProtocol at the call, and TypeError if `chunks` is something else. After a fatal `Error` event and
         `Finish`: the error that it carries. Whatever `chunks` raises, unchanged.
+    Cost: that of `Decoder.feed`; nothing is read ahead, and what is left unread stays in `chunks`.
     """
     source = decoder(protocol, **options)
     if isinstance(chunks, Iterable) and not isinstance(chunks, str | Bytes):

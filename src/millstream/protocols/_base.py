@@ -23,20 +23,28 @@ text. That is the same as `_object` would do, if `_object` keeps the contract:
   it gives an event of another kind or more than one, or calls `_change`. `_begin`, `_finish` and `_fail` call it.
 - C4, latest. What messages only overwrite (`usage`) is set by `_latest`, and by it alone.
 
-tests/protocols/test_shapes_contract.py holds every protocol to each of them. A subclass that overrides a method
-declares `shapes` anew, or has none.
+tests/protocols/test_shapes_contract.py holds every protocol to each of them.
+
+What matches no shape is mostly simple all the same. A protocol that declares `rules` has such messages read by them
+(core/_rules.pyx), without a dict and without `_object`, which goes on saying what all messages mean. A rule says the
+same of one kind of them, declares whatever else `_object` would look at in one of that kind, and leaves the message to
+`_object` if anything is there. While earlier messages make a difference that no rule knows of, `_usual` is False.
+tests/protocols/test_rules.py holds them to that.
+
+A subclass that overrides a method declares `shapes` and `rules` anew, or has none.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from orjson import JSONDecodeError, loads
 
 from millstream.core import NDJSONParser, Shapes, SSEMessage, SSEParser
+from millstream.core._rules import Rules
 from millstream.core._shape import Fed, FrameReader, layouts_of
 from millstream.errors import ConcurrentUseError, LimitExceeded, ParseError, ParserClosed, ProtocolError, StreamError
 from millstream.events import (
@@ -57,7 +65,9 @@ from millstream.limits import DEFAULT_LIMITS, Limits, refuse_no_limits
 from millstream.protocols._errors import provider_error
 from millstream.protocols._tools import ToolCalls
 
-__all__ = ["ANSWER", "Bytes", "Decoder", "DecoderStats", "NDJSONDecoder", "SSEDecoder"]
+__all__ = ["ANSWER", "Bytes", "Decoder", "DecoderStats", "Fresh", "NDJSONDecoder", "SSEDecoder"]
+
+T = TypeVar("T")
 
 Bytes = bytes | bytearray | memoryview
 
@@ -87,14 +97,30 @@ class DecoderStats(NamedTuple):
     compiles: int = 0
 
 
+class Fresh(Generic[T]):
+    """A container of a decoder's state that is made when it is needed: most answers need few of them."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, decoder: Any, owner: type) -> T:
+        made = self._make()
+        setattr(decoder, self._name, made)
+        return made
+
+
 class Decoder(Fed, ABC):
     """Bytes of one response -> typed events.
 
     Args:
         limits: the caps to keep, see `Limits`.
         provider: the name to put into errors; by default that of the protocol.
-        shapes: read messages that repeat each other without their JSON. The events are the same without; off is for who
-            looks for an error in this library.
+        shapes: read messages that repeat each other without their JSON.
+        rules: read simple messages without the protocol's own code. The events are the same without both; off is for
+            who looks for an error in this library.
     """
 
     name: ClassVar[str]
@@ -105,32 +131,30 @@ class Decoder(Fed, ABC):
     """The wire's finish reasons in the common vocabulary; what is missing here becomes "other"."""
     shapes: ClassVar[Shapes | None] = None
     """Where messages hold their text, and what is not looked at in such messages: the contract is above."""
+    rules: ClassVar[Rules | None] = None
+    """What its usual messages mean, which then are read without `_object`."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "shapes" not in vars(cls) and any(isinstance(member, FunctionType) for member in vars(cls).values()):
-            cls.shapes = None  # what was declared for other methods need not hold for these
+        if any(isinstance(member, FunctionType) for member in vars(cls).values()):
+            # What was declared for other methods need not hold for these.
+            cls.shapes = vars(cls).get("shapes")
+            cls.rules = vars(cls).get("rules")
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, provider: str | None = None, shapes: bool = True) -> None:
+    def __init__(
+        self, *, limits: Limits = DEFAULT_LIMITS, provider: str | None = None, shapes: bool = True, rules: bool = True
+    ) -> None:
         refuse_no_limits(limits)
         self.limits = limits
         self.provider = provider or self.name
         self._parser = self._make_parser()
-        self._reader = self._make_reader(self.shapes if shapes else None)
+        self._reader = self._make_reader(self.shapes if shapes else None, self.rules if rules else None)
         self._busy = False
         self._restart()
 
     def _restart(self) -> None:
-        self._out = []
-        self._begun = self._interrupted = False
-        self._closed = False
-        self.ended = False
-        self._model = ""
-        self._id = ""
-        self._usage = None
-        self._reasons: dict[int, str] = {}
+        super()._restart()
         self._tools = ToolCalls()
-        self._moved = False
 
     @property
     def stats(self) -> DecoderStats:
@@ -145,7 +169,7 @@ class Decoder(Fed, ABC):
     @abstractmethod
     def _make_parser(self) -> Any: ...
 
-    def _make_reader(self, shapes: Shapes | None) -> FrameReader | None:
+    def _make_reader(self, shapes: Shapes | None, rules: Rules | None) -> FrameReader | None:
         return None
 
     @abstractmethod
@@ -178,6 +202,8 @@ class Decoder(Fed, ABC):
             self._reader.reset()
         else:
             self._parser.reset()
+        for name in [name for name in vars(self) if hasattr(type(self), name)]:
+            delattr(self, name)
         self._restart()
 
     def _refuse_reentry(self) -> None:
@@ -357,9 +383,9 @@ class SSEDecoder(Decoder):
         # AI servers leave out the last blank line, and report errors in lines that are no SSE fields.
         return SSEParser(max_event_bytes=self.limits.max_event_bytes, at_eof="deliver", keep_unknown=True)
 
-    def _make_reader(self, shapes: Shapes | None) -> FrameReader:
+    def _make_reader(self, shapes: Shapes | None, rules: Rules | None) -> FrameReader:
         direct = type(self)._message is SSEDecoder._message
-        return FrameReader(self._parser, self.limits.max_event_bytes, shapes, LAYOUTS, direct)
+        return FrameReader(self._parser, self.limits.max_event_bytes, shapes, rules, LAYOUTS, direct)
 
     def _message(self, message: SSEMessage) -> None:
         if message.unknown:
@@ -404,9 +430,9 @@ class NDJSONDecoder(Decoder):
     def _make_parser(self) -> NDJSONParser:
         return NDJSONParser(max_line_bytes=self.limits.max_line_bytes)
 
-    def _make_reader(self, shapes: Shapes | None) -> FrameReader:
+    def _make_reader(self, shapes: Shapes | None, rules: Rules | None) -> FrameReader:
         direct = type(self)._message is NDJSONDecoder._message
-        return FrameReader(self._parser, self.limits.max_line_bytes, shapes, LAYOUTS, direct)
+        return FrameReader(self._parser, self.limits.max_line_bytes, shapes, rules, LAYOUTS, direct)
 
     def _message(self, message: Any) -> None:
         self._object(message)

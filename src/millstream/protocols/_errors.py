@@ -72,8 +72,12 @@ def provider_error(
 
     Args:
         payload: the decoded JSON, `{"error": {...}}`, `{"error": "text"}`, `{"message": ...}` or anything else.
+        provider: whose error it is: begins the text, and is kept in `.provider`.
         status: the HTTP status; None inside a stream, where a numeric code in the payload stands in for it.
+        request_id: the provider's own, from its headers; kept in `.request_id`.
+        retry_after: seconds that the headers ask to wait; None: those that the payload names, if it does.
         body: kept in `.body`.
+    Returns: a ProviderError, or AuthError, InvalidRequest, RateLimited, Overloaded, SafetyBlocked where that is clear.
     """
     code, number, message = _detail(payload)
     words = code.lower()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from millstream.core import Shapes
+from millstream.core import Rule, Rules, Shapes
 from millstream.events import (
     Citation,
     Citations,
@@ -21,7 +21,7 @@ from millstream.events import (
     TextDelta,
     Usage,
 )
-from millstream.protocols._base import ANSWER, SSEDecoder
+from millstream.protocols._base import ANSWER, Fresh, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._provider_tools import ProviderTools
 from millstream.protocols._values import count, label, members, number, text
@@ -45,11 +45,48 @@ class AnthropicMessagesDecoder(SSEDecoder):
     }
     shapes = Shapes(payload=("delta.text", "delta.thinking", "delta.partial_json"), padded=True)
 
-    def _restart(self) -> None:
-        super()._restart()
-        self._raw_usage: dict[str, Any] = {}
-        self._whole_input: dict[int, Any] = {}
-        self._provider_tools = ProviderTools()
+    rules = Rules(
+        *(
+            Rule(
+                when={"type": "content_block_delta", "delta.type": f"{kind}_delta"},
+                needs=("delta." + kind,),
+                text={"delta." + kind: event},
+                index="index",
+            )
+            for kind, event in (("text", TextDelta), ("thinking", ReasoningDelta))
+        ),
+        Rule(
+            when={"type": "content_block_delta", "delta.type": "input_json_delta"},
+            needs=("delta.partial_json",),
+            index="index",
+            call="_input",
+            given=("delta.partial_json",),
+        ),
+        Rule(
+            when={"type": "content_block_delta", "delta.type": "input_json_delta"},
+            needs=("delta.partial_json",),
+            index="index",
+            call="_provider_input",
+            given=("delta.partial_json",),
+            raw=Raw,
+        ),
+        Rule(when={"type": "content_block_stop"}, index="index", call="_block_stop"),
+        Rule(
+            when={"type": "content_block_start", "content_block.type": "text"},
+            reads=("content_block.text",),
+            index="index",
+        ),
+        Rule(
+            when={"type": "content_block_start", "content_block.type": "thinking"},
+            reads=("content_block.thinking", "content_block.signature"),
+            index="index",
+        ),
+        Rule(when={"type": "ping"}),
+    )
+
+    _raw_usage = Fresh(dict[str, Any])
+    _whole_input = Fresh(dict[int, Any])
+    _provider_tools = Fresh(ProviderTools)
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         match obj.get("type"):
@@ -141,10 +178,9 @@ class AnthropicMessagesDecoder(SSEDecoder):
                     self._emit(ReasoningDelta("", index, signature=text(delta["signature"])))
             case "input_json_delta" if index in self._tools:
                 if delta["partial_json"]:
-                    self._whole_input.pop(index, None)
-                    self._emit(self._tools.fragment(index, "", "", text(delta["partial_json"])))
+                    self._input(index, 0, text(delta["partial_json"]))
             case "input_json_delta" if index in self._provider_tools:
-                self._grown = self._provider_tools.add(index, text(delta["partial_json"]))
+                self._provider_input(index, 0, text(delta["partial_json"]))
                 self._raw(message)
             case "citations_delta":
                 raw = delta["citation"]
@@ -152,7 +188,23 @@ class AnthropicMessagesDecoder(SSEDecoder):
             case _:
                 self._raw(message)
 
-    def _block_stop(self, index: int) -> None:
+    def _input(self, index: int, _: int, fragment: str) -> bool:
+        """More of a call's arguments. Returns: whether it is one of the user's tools."""
+        if index not in self._tools:
+            return False
+        if fragment:
+            self._whole_input.pop(index, None)
+            self._emit(self._tools.fragment(index, "", "", fragment))
+        return True
+
+    def _provider_input(self, index: int, _: int, fragment: str) -> bool:
+        """The same of the provider's tools; the message is given as `Raw` too."""
+        if index in self._tools or index not in self._provider_tools:
+            return False
+        self._grown = self._provider_tools.add(index, fragment)
+        return True
+
+    def _block_stop(self, index: int, *_: object) -> None:
         if index in self._whole_input:
             # A call that came complete in content_block_start (programmatic tool calling).
             self._emit(self._tools.fragment(index, "", "", self._whole_input.pop(index)))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from orjson import dumps
 
-from millstream.core import Shapes
+from millstream.core import Rule, Rules, Shapes
 from millstream.events import (
     Citation,
     Citations,
@@ -23,7 +23,7 @@ from millstream.events import (
     TextDelta,
     Usage,
 )
-from millstream.protocols._base import ANSWER, Decoder, NDJSONDecoder, SSEDecoder
+from millstream.protocols._base import ANSWER, Decoder, Fresh, NDJSONDecoder, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._values import count, label, number, text
 
@@ -67,7 +67,7 @@ class _Cohere(Decoder):
             return FinishReason.TOOL_CALLS
         return super()._normal(raw_reason)
 
-    def _call_over(self, key: int) -> None:
+    def _call_over(self, key: int, *_: object) -> None:
         call = self._tools.done(key)
         if call is not None:
             self._emit(call)
@@ -93,6 +93,37 @@ class CohereV2Decoder(_Cohere, SSEDecoder):
         ),
         meta=("part",),
     )
+    rules = Rules(
+        *(
+            Rule(
+                when={"type": kind},
+                needs=("delta.message.content",),
+                reads=("logprobs",),
+                text={
+                    "delta.message.content.thinking": ReasoningDelta,
+                    "delta.message.content.text": TextDelta,
+                },
+                index="index?",
+            )
+            for kind in ("content-delta", "content-start")
+        ),
+        Rule(
+            when={"type": "tool-plan-delta"},
+            needs=("delta.message.tool_plan",),
+            index="index?",
+            call="_plan",
+            given=("delta.message.tool_plan",),
+        ),
+        Rule(
+            when={"type": "tool-call-delta"},
+            needs=("delta.message.tool_calls.function.arguments",),
+            index="index?",
+            call="_fragment",
+            given=("delta.message.tool_calls.function.arguments",),
+        ),
+        Rule(when={"type": "tool-call-end"}, index="index?", call="_call_over"),
+        *(Rule(when={"type": kind}, index="index?") for kind in ("content-end", "citation-end")),
+    )
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         index = number(obj.get("index"))
@@ -103,14 +134,14 @@ class CohereV2Decoder(_Cohere, SSEDecoder):
                 self._content(said["content"], index, obj.get("logprobs"))
             case "tool-plan-delta":
                 if said["tool_plan"]:
-                    self._emit(ReasoningDelta(text(said["tool_plan"]), index, _meta={"part": "tool_plan"}))
+                    self._plan(index, 0, text(said["tool_plan"]))
             case "tool-call-start":
                 call = said["tool_calls"]
                 function = call["function"]
                 call_id, name = label(call.get("id")), label(function["name"])
                 self._emit(self._tools.fragment(index, call_id, name, function.get("arguments")))
             case "tool-call-delta" if index in self._tools:
-                self._emit(self._tools.fragment(index, "", "", text(said["tool_calls"]["function"]["arguments"])))
+                self._fragment(index, 0, text(said["tool_calls"]["function"]["arguments"]))
             case "tool-call-end":
                 self._call_over(index)
             case "citation-start":
@@ -129,6 +160,16 @@ class CohereV2Decoder(_Cohere, SSEDecoder):
             case kind if not self._refused(obj, kind):
                 self._emit(Raw(message.data, message.event if message.named else ""))
 
+    def _plan(self, index: int, _: int, words: str) -> None:
+        if words:
+            self._emit(ReasoningDelta(words, index, _meta={"part": "tool_plan"}))
+
+    def _fragment(self, index: int, _: int, arguments: str) -> bool:
+        if index not in self._tools:
+            return False
+        self._emit(self._tools.fragment(index, "", "", arguments))
+        return True
+
     def _content(self, part: dict[str, Any], index: int, logprobs: Any) -> None:
         if part.get("thinking"):
             self._emit(ReasoningDelta(text(part["thinking"]), index))
@@ -146,11 +187,10 @@ class CohereV1Decoder(_Cohere, NDJSONDecoder):
     media_types = ("application/stream+json", "application/x-ndjson", "application/jsonl", "application/ndjson")
     gives: ClassVar[tuple[type[Event], ...]] = (*_Cohere.gives, ProviderToolCall, ProviderToolResult)
     shapes = Shapes(payload=("text", "tool_call_delta.parameters"))
+    rules = Rules(Rule(when={"event_type": "text-generation"}, needs=("text",), text={"text": TextDelta}))
 
-    def _restart(self) -> None:
-        super()._restart()
-        self._planned = False
-        self._documents: dict[str, Any] = {}  # what searches found, by id
+    _planned = False
+    _documents = Fresh(dict[str, Any])  # what searches found, by id
 
     def _object(self, obj: dict[str, Any]) -> None:
         match obj.get("event_type"):

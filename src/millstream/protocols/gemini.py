@@ -15,7 +15,7 @@ from typing import Any
 
 from orjson import JSONDecodeError, dumps, loads
 
-from millstream.core import Shapes, SSEMessage
+from millstream.core import Rule, Rules, Shapes, SSEMessage
 from millstream.events import (
     Citations,
     File,
@@ -28,7 +28,7 @@ from millstream.events import (
     TextDelta,
     Usage,
 )
-from millstream.protocols._base import ANSWER, Decoder, SSEDecoder
+from millstream.protocols._base import ANSWER, Decoder, Fresh, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._gemini_values import citations, normal_usage
 from millstream.protocols._json_array import JSONArrayParser
@@ -60,12 +60,10 @@ class _Gemini(Decoder):
         "4": FinishReason.CONTENT_FILTER,
     } | dict.fromkeys(BLOCKED + BLOCKED_IMAGE, FinishReason.CONTENT_FILTER)
 
-    def _restart(self) -> None:
-        super()._restart()
-        self._n_calls = 0
-        self._provider_tools = ProviderTools()
-        self._streamed: dict[int, tuple[int, PartialArgs | None]] = {}  # by choice: the call under way
-        self._said: dict[tuple[str, int], Any] = {}  # what is repeated from chunk to chunk
+    _n_calls = 0
+    _provider_tools = Fresh(ProviderTools)
+    _streamed = Fresh(dict[int, tuple[int, PartialArgs | None]])  # by choice: the call under way
+    _said = Fresh(dict[tuple[str, int], Any])  # what is repeated from chunk to chunk
 
     def _response(self, obj: dict[str, Any]) -> bool:
         """Map one response. Returns: whether it was one."""
@@ -114,11 +112,15 @@ class _Gemini(Decoder):
         if not SOURCES.isdisjoint(candidate):
             self._sources(candidate, choice)
         reason = label(candidate.get("finishReason"))
-        # It may stand on every chunk, so it ends nothing yet.
-        if reason and reason not in ("FINISH_REASON_UNSPECIFIED", "0"):
-            if self._reasons.get(choice) != reason:
+        if reason:
+            self._finish(reason, choice)
+
+    def _finish(self, raw_reason: str, choice: int = 0) -> None:
+        """It may stand on every chunk, so it ends nothing yet."""
+        if raw_reason not in ("FINISH_REASON_UNSPECIFIED", "0"):
+            if self._reasons.get(choice) != raw_reason:
                 self._change()
-            self._reasons[choice] = reason
+            self._reasons[choice] = raw_reason
 
     def _part(self, part: dict[str, Any], choice: int) -> None:
         words = part.get("text")
@@ -246,11 +248,31 @@ class _Gemini(Decoder):
                     self._emit(Raw(dumps({key: candidate[key]}).decode()))
 
 
+def _rule(thought: bool | None) -> Rule:
+    candidate = "candidates.0."
+    part = candidate + "content.parts.0."
+    return Rule(
+        when={part + "thought": thought},
+        needs=("candidates.0",),
+        reads=(
+            *("error", "promptFeedback", "response", part + "thoughtSignature", part + "*"),
+            *(candidate + name for name in ("logprobsResult", "safetyRatings", *SOURCES)),
+        ),
+        text={part + "text": ReasoningDelta if thought else TextDelta},
+        choice=candidate + "index?",
+        names=("modelVersion", "responseId"),
+        begins=True,
+        finish=candidate + "finishReason",
+        latest=("usageMetadata",),
+    )
+
+
 class GeminiDecoder(_Gemini, SSEDecoder):
     """`data: {"candidates":[{"content":{"parts":[...]},"finishReason"?}],"usageMetadata"}`, until the body ends."""
 
     name = "gemini"
     shapes = Shapes(payload=("candidates.0.content.parts.0.text",), latest=("usageMetadata.**",))
+    rules = Rules(*(_rule(thought) for thought in (None, True)))
 
     def _object(self, obj: dict[str, Any], message: SSEMessage) -> None:
         if not self._response(obj):

@@ -276,7 +276,7 @@ def assistant_message(events: Iterable[Event], protocol: str = "", *, choice: in
 
 
 def tool_message(results: Iterable[ToolResult]) -> Message:
-    """Return the message that tells the model what its tools gave back, those that failed included."""
+    """Return the message that tells the model the results of its tools, those that failed included."""
     return Message("tool", [_result(event) for event in results])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from millstream.core import Shapes
+from millstream.core import Rule, Rules, Shapes
 from millstream.events import Event, FinishReason, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta, Usage
 from millstream.protocols._base import NDJSONDecoder
 from millstream.protocols._errors import provider_error
@@ -23,10 +23,16 @@ class OllamaChatDecoder(NDJSONDecoder):
     gives: ClassVar[tuple[type[Event], ...]] = (TextDelta, ReasoningDelta, ToolCallDelta, ToolCall, Usage)
     reasons = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
     shapes = Shapes(payload=("message.content", "message.thinking"), ignored=("created_at",))
+    rules = Rules(
+        Rule(
+            reads=("done", "error", "message.tool_calls"),
+            text={"message.thinking": ReasoningDelta, "message.content": TextDelta},
+            names=("model", None),
+            begins=True,
+        )
+    )
 
-    def _restart(self) -> None:
-        super()._restart()
-        self._n_calls = 0
+    _n_calls = 0
 
     def _object(self, obj: dict[str, Any]) -> None:
         if obj.get("error"):
@@ -64,6 +70,14 @@ class OllamaGenerateDecoder(OllamaChatDecoder):
     name = "ollama-generate"
     gives = (TextDelta, ReasoningDelta, Usage)
     shapes = Shapes(payload=("response", "thinking"), ignored=("created_at",))
+    rules = Rules(
+        Rule(
+            reads=("done", "error"),
+            text={"thinking": ReasoningDelta, "response": TextDelta},
+            names=("model", None),
+            begins=True,
+        )
+    )
 
     def _content(self, obj: dict[str, Any]) -> None:
         self._pieces(obj.get("thinking"), obj.get("response"))

@@ -26,8 +26,9 @@ from millstream.events import (
     TextDelta,
     Usage,
 )
-from millstream.protocols._base import ANSWER, SSEDecoder
+from millstream.protocols._base import ANSWER, Fresh, SSEDecoder
 from millstream.protocols._errors import provider_error
+from millstream.protocols._openai_rules import CHAT
 from millstream.protocols._provider_tools import ProviderTools, as_json
 from millstream.protocols._values import count, fields, file_of, label, members, number, text
 
@@ -68,18 +69,16 @@ class OpenAIChatDecoder(SSEDecoder):
         seldom=("id", "created"),
         latest=("usage.**",),
     )
+    rules = CHAT
 
-    def _restart(self) -> None:
-        super()._restart()
-        self._last_key: Any = 0
-        self._n_unnumbered = 0
-        self._held: list[Event] = []
-        self._cited: set[str] = set()
-        self._heard: set[int] = set()
-        self._provider_tools = ProviderTools()
-        self._executing: set[int] = set()
-        self._heads: dict[int, dict[str, Any]] = {}
-        self._audio_id = ""
+    _last_key: Any = 0
+    _n_unnumbered = 0
+    _held: tuple[Event, ...] = ()
+    _cited = Fresh(set[str])
+    _provider_tools = Fresh(ProviderTools)
+    _executing = Fresh(set[int])
+    _heads = Fresh(dict[int, dict[str, Any]])
+    _audio_id = ""
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         if not self._begun:
@@ -112,7 +111,7 @@ class OpenAIChatDecoder(SSEDecoder):
         if not self._begun:
             super()._begin()
             self._out += self._held
-            self._held = []
+            self._held = ()
 
     def _end(self, *, terminated: bool = False) -> None:
         if not self.ended and self._normal(self._reasons.get(0, "")) is FinishReason.ERROR:
@@ -194,6 +193,13 @@ class OpenAIChatDecoder(SSEDecoder):
         self._change()
         return head
 
+    def _reasoned(self, index: int, choice: int, said: str | None, kind: str | None, form: str | None) -> bool:
+        """A text with one entry of `reasoning_details`, whose head is that of the text before."""
+        if not said or self._heads.get(choice) != {"type": kind, "format": form, "index": index}:
+            return False
+        self._emit(ReasoningDelta(said, 0, choice))
+        return True
+
     def _opaque(self, detail: Any, choice: int) -> None:
         """An entry of `reasoning_details` (OpenRouter): its text came as `reasoning`, signature and data did not."""
         if not isinstance(detail, dict):
@@ -225,6 +231,16 @@ class OpenAIChatDecoder(SSEDecoder):
             self._change()
         arguments = function.get("arguments", function.get("input"))
         self._emit(self._tools.fragment(key, call_id, name, arguments, choice=choice, json=not custom))
+
+    def _fragment(self, key: int, choice: int, arguments: str) -> bool:
+        """More of the arguments of a call that has begun. Returns: whether it is one, of the first choice."""
+        if choice or key not in self._tools:
+            return False
+        if key != self._last_key:
+            self._last_key = key
+            self._change()
+        self._emit(self._tools.fragment(key, "", "", arguments, choice=choice))
+        return True
 
     def _executed(self, tools: Any) -> None:
         """Groq's own tools: once when they begin, and again with their output."""
@@ -289,7 +305,7 @@ class OpenAIChatDecoder(SSEDecoder):
                 if self._begun:
                     self._emit(event)
                 else:
-                    self._held.append(event)
+                    self._held += (event,)
 
     def _raw(self, message: Any) -> None:
         self._emit(Raw(message.data, message.event if message.named else ""))

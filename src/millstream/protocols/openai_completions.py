@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from millstream.core import Shapes
+from millstream.protocols._openai_rules import COMPLETIONS
 from millstream.protocols.openai_chat import OpenAIChatDecoder
 
 __all__ = ["OpenAICompletionsDecoder"]
@@ -18,6 +19,7 @@ class OpenAICompletionsDecoder(OpenAIChatDecoder):
 
     name = "openai-completions"
     shapes = Shapes(payload=("choices.0.text",), seldom=("id", "created"), latest=("usage.**",))
+    rules = COMPLETIONS
 
     def _choice(self, choice: dict[str, Any], message: Any) -> None:
         said = choice.get("text")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from millstream.core import Shapes
+from millstream.core import Rule, Rules, Shapes
 from millstream.events import (
     Citations,
     File,
@@ -23,7 +23,7 @@ from millstream.events import (
     Safety,
     TextDelta,
 )
-from millstream.protocols._base import ANSWER, SSEDecoder
+from millstream.protocols._base import ANSWER, Fresh, SSEDecoder
 from millstream.protocols._errors import provider_error
 from millstream.protocols._responses_values import citation, normal_usage, provider_tool
 from millstream.protocols._values import label, number, text
@@ -31,7 +31,7 @@ from millstream.protocols._values import label, number, text
 __all__ = ["OpenAIResponsesDecoder"]
 
 # They repeat what other messages say.
-REPEATS = frozenset(
+REPEATS = tuple(
     "response." + name
     for name in (
         "queued",
@@ -47,6 +47,11 @@ REPEATS = frozenset(
 )
 
 
+# What has no event of its own, of what comes often.
+UNTOLD = ("code_interpreter_call_code", "mcp_call_arguments", "shell_call_command")
+TEXTS = {"output_text": TextDelta, "reasoning_text": ReasoningDelta, "reasoning_summary_text": ReasoningDelta}
+
+
 class OpenAIResponsesDecoder(SSEDecoder):
     """response.created (output_item.added delta* output_item.done)* response.completed|incomplete|failed."""
 
@@ -60,11 +65,32 @@ class OpenAIResponsesDecoder(SSEDecoder):
     }
     shapes = Shapes(payload=("delta",), ignored=("sequence_number", "obfuscation"), seldom=("item_id",))
 
-    def _restart(self) -> None:
-        super()._restart()
-        self._with_deltas: set[int] = set()
-        self._annotated: set[int] = set()
-        self._phases: dict[int, str] = {}  # of messages without text so far; to be sent back with their text
+    rules = Rules(
+        *(
+            Rule(
+                when={"type": f"response.{kind}.delta"},
+                needs=("delta",),
+                reads=("logprobs",),
+                text={"delta": event},
+                index="output_index?",
+                heard=True,
+            )
+            for kind, event in TEXTS.items()
+        ),
+        *(
+            Rule(when={"type": kind}, needs=("response",), names=("response.model", "response.id"), begins=True)
+            for kind in ("response.created", "response.in_progress")
+        ),
+        *(
+            Rule(when={"type": kind}, needs=("delta",), index="output_index?", call="_fragment", given=("delta",))
+            for kind in ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
+        ),
+        *(Rule(when={"type": kind}) for kind in REPEATS),
+        *(Rule(when={"type": f"response.{kind}.delta"}, raw=Raw) for kind in UNTOLD),
+    )
+
+    _annotated = Fresh(set[int])
+    _phases = Fresh(dict[int, str])  # of messages without text so far; to be sent back with their text
 
     def _object(self, obj: dict[str, Any], message: Any) -> None:
         match obj.get("type"):
@@ -73,7 +99,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
             case "response.reasoning_text.delta" | "response.reasoning_summary_text.delta":
                 index = number(obj.get("output_index"))
                 if obj["delta"]:
-                    self._with_deltas.add(index)
+                    self._heard.add(index)
                     self._emit(ReasoningDelta(text(obj["delta"]), index))
             case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
                 self._arguments(obj, obj["delta"], message)
@@ -83,7 +109,7 @@ class OpenAIResponsesDecoder(SSEDecoder):
                 self._arguments_done(obj, obj.get("input"), message)
             case "response.refusal.delta":
                 if obj["delta"]:
-                    self._with_deltas.add(number(obj.get("output_index")))
+                    self._heard.add(number(obj.get("output_index")))
                     self._emit(Safety("refusal", "refuse", note=text(obj["delta"])))
             case "response.output_text.annotation.added":
                 index = number(obj.get("output_index"))
@@ -105,9 +131,9 @@ class OpenAIResponsesDecoder(SSEDecoder):
                 self._raw(message)
 
     def _names(self, response: dict[str, Any]) -> None:
-        self._model = self._model or label(response.get("model"))
-        self._id = self._id or label(response.get("id"))
-        self._begin()
+        if not self._begun:
+            self._model, self._id = label(response.get("model")), label(response.get("id"))
+            self._begin()
 
     def _terminal(self, response: dict[str, Any]) -> None:
         self._names(response)
@@ -139,12 +165,13 @@ class OpenAIResponsesDecoder(SSEDecoder):
     def _text(self, obj: dict[str, Any]) -> None:
         index = number(obj.get("output_index"))
         if obj["delta"]:
-            self._with_deltas.add(index)
+            self._heard.add(index)
             event = TextDelta(text(obj["delta"]), index)
             if obj.get("logprobs"):
                 event.meta["logprobs"] = obj["logprobs"]
             if index in self._phases:
                 event.meta["phase"] = self._phases.pop(index)
+                self._usual = not self._phases
             self._emit(event)
 
     def _arguments(self, obj: dict[str, Any], fragment: Any, message: Any) -> None:
@@ -152,30 +179,39 @@ class OpenAIResponsesDecoder(SSEDecoder):
         if index not in self._tools:
             self._raw(message)
         elif fragment:
-            self._with_deltas.add(index)
-            self._emit(self._tools.fragment(index, "", "", text(fragment)))
+            self._fragment(index, 0, text(fragment))
+
+    def _fragment(self, index: int, _: int, arguments: str) -> bool:
+        """More of a call's arguments. Returns: whether it is one of the user's tools."""
+        if index not in self._tools:
+            return False
+        if arguments:
+            self._heard.add(index)
+            self._emit(self._tools.fragment(index, "", "", arguments))
+        return True
 
     def _arguments_done(self, obj: dict[str, Any], whole: Any, message: Any) -> None:
-        if number(obj.get("output_index")) not in self._with_deltas:
+        if number(obj.get("output_index")) not in self._heard:
             self._arguments(obj, whole, message)
 
     def _item_added(self, item: dict[str, Any], index: int, message: Any) -> None:
         self._change()
         match item.get("type"):
             case "function_call" | "custom_tool_call" as kind:
-                self._with_deltas.discard(index)
+                self._heard.discard(index)
                 call_id, name = label(item.get("call_id")), label(item["name"])
                 self._emit(self._tools.fragment(index, call_id, name, None, json=kind == "function_call"))
             case "message" | "reasoning":
-                self._with_deltas.discard(index)
+                self._heard.discard(index)
                 self._annotated.discard(index)
                 if item.get("phase"):
                     self._phases[index] = label(item["phase"])
+                    self._usual = False
             case _:
                 self._raw(message)
 
     def _item_done(self, item: dict[str, Any], index: int, message: Any) -> None:
-        fresh = index not in self._with_deltas
+        fresh = index not in self._heard
         match item.get("type"):
             case "function_call" | "custom_tool_call":
                 self._call_done(item, index, fresh)
