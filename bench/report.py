@@ -34,6 +34,7 @@ SECTIONS: dict[str, tuple[str, str, list[str]]] = {
     "json": ("json_report", "JSON that grows: the value is read after each delta", ["json"]),
     "streams": ("bench_streams", "Streams: operators and delivery", ["streams"]),
     "transport": ("bench_transport", "From a socket to `async for`", ["socket"]),
+    "relay": ("bench_relay", "The relay: from a source to its readers", []),
     "gateway": ("bench_gateway", "The gateway", []),
     "compat": ("compat", "Under other libraries: the drop-ins", []),
 }

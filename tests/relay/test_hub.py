@@ -25,6 +25,7 @@ from millstream.errors import (
 )
 from millstream.relay import End, Hub, Item, Status, Subscription, _tail, new_stream_id
 from millstream.relay._ids import event_id
+from millstream.relay._log import Acquired, Claim
 from relay.engines import Engine, until
 
 pytestmark = pytest.mark.anyio
@@ -232,6 +233,17 @@ async def test_attached_stops_it_when_the_reader_leaves(hub: Hub, gate: Gate) ->
     with anyio.fail_after(10):
         await gate.closed.wait()
         assert await run.wait() is Status.CANCELLED
+
+
+async def test_attached_leaves_a_stream_that_has_ended_as_it_is(hub: Hub, gate: Gate) -> None:
+    run = await hub.publish("s", gate)
+    gate.give(ms.TextDelta("a"))
+    gate.end()
+    async with hub.attached("s") as items:
+        with anyio.fail_after(10):
+            assert text(await items.collect()) == "a"
+    assert await run.wait() is Status.DONE
+    assert (await hub.status("s")).cancel is None
 
 
 async def test_a_slow_reader_holds_little_and_loses_nothing(
@@ -495,6 +507,40 @@ async def test_a_reader_may_take_over(engine: Engine, gate: Gate) -> None:
             await gate.closed.wait()
 
 
+async def test_a_reader_that_comes_second_to_take_over_reads_on(engine: Engine, gate: Gate) -> None:
+    if engine.name == "memory":
+        return
+    log, rival = engine.log(lease=0.4), engine.log()
+    acquire = log.acquire
+    won: list[Acquired] = []
+
+    async def second(key: str, mode: Any, claim: Claim) -> Acquired:
+        won.append(await rival.acquire(key, mode, claim._replace(token=claim.token[::-1])))
+        return await acquire(key, mode, claim)
+
+    log.acquire = second  # type: ignore[method-assign]
+    never = Hub(log, authorize=lambda *_: True, take_over=lambda *_: lambda after: 1 / 0)
+    async with engine.hub() as hub, never as reader, rival:
+        await hub.publish("s", gate)
+        gate.give(ms.TextDelta("a"))
+        got: list[Item] = []
+
+        async def read(items: Subscription) -> None:
+            got.extend([item async for item in items])
+
+        async with reader.subscribe("s") as items, anyio.create_task_group() as tasks:
+            got.append(await anext(items))
+            engine.lose_lease("s")
+            tasks.start_soon(read, items)
+            await until(lambda: won)
+            info = won[0].info
+            frame = ms.encoder("millstream.events.v1").encode(ms.TextDelta("b"))
+            await rival.append("s", info.gen, info.seq + 1, [frame])
+            await rival.finalize("s", info.gen, End(Status.DONE))
+        assert text(got) == "ab"
+        assert [one.won for one in won] == [True]
+
+
 async def test_a_lost_end_marker_does_not_leave_readers_waiting(engine: Engine, gate: Gate) -> None:
     """Fault 78."""
     async with engine.hub() as hub:
@@ -731,7 +777,7 @@ async def test_a_hub_works_inside_its_block_only(engine: Engine) -> None:
     async with hub:
         with pytest.raises(UsageError, match="already"):
             await hub.__aenter__()
-        with pytest.raises(ms.UnknownProtocol):
+        with pytest.raises(ms.errors.UnknownProtocol):
             await hub.publish("s", words, protocol="no such wire")
-    with pytest.raises(ms.UnknownProtocol):
+    with pytest.raises(ms.errors.UnknownProtocol):
         engine.hub(protocol="no such wire")

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from millstream.errors import LogError, ProducerLost, ResumeGap
-from millstream.relay import End, Hub, MemoryLog, Status
+from millstream.relay import End, Hub, MemoryLog, Status, StreamLog
+from millstream.relay._kept import ENTRY_BYTES
 from millstream.relay._log import Claim
-from millstream.relay.memory import ENTRY_BYTES
 from millstream.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +121,17 @@ async def test_streams_expire(anyio_backend: str) -> None:
     assert log.n_bytes == 0
 
 
+async def test_streams_that_have_expired_make_room_before_any_other(anyio_backend: str) -> None:
+    clock = FakeClock()
+    log = MemoryLog(max_streams=2, ttl=100, retain=1000, clock=clock)
+    await begin(log, "dead")
+    gen = await begin(log, "done")
+    await log.finalize("done", gen, End(Status.DONE))
+    await clock.advance(100)
+    await begin(log, "new")
+    assert [(await log.info(key)).status.value for key in ("dead", "done", "new")] == ["missing", "done", "open"]
+
+
 async def test_a_silent_source_keeps_its_lease_and_a_dead_producer_loses_it(anyio_backend: str) -> None:
     clock = FakeClock()
     log = MemoryLog(lease=10, clock=clock)
@@ -175,3 +186,17 @@ async def test_readers_of_a_stream_that_made_room_are_told(anyio_backend: str) -
 def test_bounds_are_positive(name: str, anyio_backend: str) -> None:
     with pytest.raises(ValueError, match="positive"):
         MemoryLog(**{name: 0})
+
+
+async def test_a_log_of_the_applications_own_need_not_have_a_beginning_and_an_end(anyio_backend: str) -> None:
+    class Own(MemoryLog):
+        __aenter__ = StreamLog.__aenter__
+        __aexit__ = StreamLog.__aexit__
+
+    async def make() -> AsyncIterator[bytes]:
+        yield b"a"
+
+    async with Hub(Own(), authorize=lambda *_: True) as hub:
+        await hub.publish("s", make, protocol=None)
+        async with hub.subscribe("s") as items:
+            assert [item.data for item in await items.collect()] == [b"a"]

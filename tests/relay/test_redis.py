@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -346,6 +349,16 @@ async def test_leaving_while_the_reader_blocks_is_quick(on_redis: OnRedis) -> No
 # --- both engines in one program ---------------------------------------------------------------------------------
 
 
+async def test_keys_that_something_else_has_overwritten_are_told(on_redis: OnRedis) -> None:
+    async with on_redis.hub() as hub:
+        await (await hub.publish("s", lambda: count(3), protocol=None)).wait()
+        on_redis.client.set(on_redis.key("s", "s"), "not ours")
+        with pytest.raises(LogError) as caught:
+            async with hub.subscribe("s") as items:
+                await items.collect()
+        assert (caught.value.reason, caught.value.retryable) == ("refused", False)
+
+
 async def test_the_end_of_payload_is_never_mistaken(on_redis: OnRedis) -> None:
     """Fault 79, threat S2."""
     words = [b"fin", b"done", b'{"type":"finish"}', b"data: [DONE]\n\n", b"d", b"", b"\r\n+OK\r\n", b"-1\r\n"]
@@ -365,7 +378,7 @@ def test_the_extra_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, anyio_b
     import sys
 
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ms.MissingExtra, match=r"millstream\[redis\]"):
+    with pytest.raises(ms.errors.MissingExtra, match=r"millstream\[redis\]"):
         RedisLog("redis://localhost")
 
 
@@ -506,3 +519,41 @@ async def test_a_stream_that_went_local_can_be_cancelled() -> None:
 def test_what_to_do_without_a_log_is_one_of_two(anyio_backend: str) -> None:
     with pytest.raises(ValueError, match="local"):
         Hub(MemoryLog(), authorize=lambda *_: True, on_log_error="ignore")  # type: ignore[arg-type]
+
+
+FORKS = """
+import os, sys
+import anyio
+import millstream as ms
+
+async def main():
+    log = ms.relay.RedisLog(sys.argv[1])
+    async with ms.relay.Hub(log, authorize=lambda scope, stream: True) as hub:
+        await hub.status("before", scope=None)
+        child = os.fork()
+        if child == 0:
+            try:
+                with anyio.fail_after(10):
+                    await hub.status("s", scope=None)
+                os._exit(1)
+            except ms.errors.LogError as error:
+                os._exit(0 if "forked" in error.message else 2)
+            except RuntimeError as error:  # asyncio's loops know by themselves that they are a copy
+                os._exit(0 if sys.argv[2] == "asyncio" and "loop" in str(error) else 3)
+            finally:
+                os._exit(4)
+        _, status = await anyio.to_thread.run_sync(os.waitpid, child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+        await hub.status("after", scope=None)
+
+anyio.run(main, backend=sys.argv[2])
+print("ok")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_fault_57_a_fork_is_told_that_the_log_is_its_parents(on_redis: OnRedis, anyio_backend: str) -> None:
+    """The thread that sends does not come along: the child waited for ever for what nobody would send (C10)."""
+    words = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS, on_redis.server.url, anyio_backend]
+    done = await anyio.run_process(words, check=False, stderr=subprocess.PIPE)
+    assert done.stdout == b"ok\n", done.stderr.decode()[-2000:]

@@ -11,9 +11,11 @@ import anyio.lowlevel
 import pytest
 
 import millstream as ms
-from millstream.errors import ProtocolError
+from millstream.errors import ProtocolError, ResumeGap
 from millstream.relay import Entry, Hub, Item, MemoryLog, _tail
+from millstream.relay._kept import ENTRY_BYTES
 from millstream.relay._log import Page
+from millstream.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -136,3 +138,102 @@ def test_an_item_gives_its_event_if_the_wire_is_native(anyio_backend: str) -> No
         assert Item("1.1.x", ms.encoder(protocol).encode(event)).event == event
     with pytest.raises(ProtocolError):
         _ = Item("1.1.x", b"event: x\n\n").event
+
+
+# --- what is found when the cursor's place is looked at again ---------------------------------------------------------
+
+
+async def two(log: MemoryLog, hub: Hub) -> None:
+    """Publish a stream of two entries that goes on for ever."""
+
+    async def make() -> AsyncIterator[bytes]:
+        yield b"first"
+        yield b"second"
+        await anyio.sleep_forever()
+
+    await hub.publish("s", make, protocol=None)
+    await anyio.wait_all_tasks_blocked()
+
+
+async def test_a_log_that_has_lost_its_newest_entries_is_a_gap_or_gone_on_from(anyio_backend: str) -> None:
+    clock = FakeClock()
+    log = MemoryLog(lease=40, clock=clock)  # readers look for themselves every 10 s
+    async with Hub(log, authorize=lambda *_: True, clock=clock) as hub:
+        await two(log, hub)
+        async with hub.subscribe("s") as strict, hub.subscribe("s", on_gap="earliest") as lenient:
+            for items in (strict, lenient):
+                assert [(await anext(items)).data, (await anext(items)).data] == [b"first", b"second"]
+            kept = log._streams["s"]
+            size = log_size(kept.entries.pop())
+            kept.n_bytes, log._bytes = kept.n_bytes - size, log._bytes - size
+            got: list[bytes] = []
+            gaps: list[str] = []
+
+            async def read() -> None:
+                got.append((await anext(lenient)).data)
+
+            async def fail() -> None:
+                with pytest.raises(ResumeGap) as caught:
+                    await anext(strict)
+                gaps.append(caught.value.reason)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read)
+                tasks.start_soon(fail)
+                await clock.advance(11)  # the producer has not renewed its lease yet, and found out
+                await log.append("s", kept.gen, 2, [b"another"])
+            assert gaps == ["future"]
+            assert got == [b"another"]
+            assert lenient.gap is not None
+            assert lenient.gap.reason == "future"
+
+
+def log_size(entry: Entry) -> int:
+    return ENTRY_BYTES + len(entry.data)
+
+
+async def test_a_stream_that_is_replaced_and_deleted_while_it_is_read_is_gone(anyio_backend: str) -> None:
+    class Replaced(MemoryLog):
+        """The stream is another one when it is read, and has gone when it is asked for."""
+
+        now = False
+
+        async def read(self, key: str, epoch: int, after: int, count: int) -> Page | None:
+            page = await super().read(key, epoch, after, count)
+            if self.now and page is not None:
+                self._drop(key)
+                return page._replace(epoch=epoch + 1)
+            return page
+
+    log = Replaced(lease=1000.0)
+    async with Hub(log, authorize=lambda *_: True) as hub:
+        await two(log, hub)
+        async with hub.subscribe("s", on_gap="earliest") as items:
+            log.now = True
+            with anyio.fail_after(10), pytest.raises(ResumeGap) as caught:
+                await items.collect()
+        assert caught.value.reason == "gone"
+
+
+async def test_an_end_is_taken_only_at_the_place_where_it_stands(anyio_backend: str) -> None:
+    class Late(MemoryLog):
+        """Tells once that the stream has ended before it gives the last entry."""
+
+        is_late = True
+
+        async def read(self, key: str, epoch: int, after: int, count: int) -> Page | None:
+            page = await super().read(key, epoch, after, count)
+            if page is not None and self.is_late:
+                self.is_late = False
+                return page._replace(entries=page.entries[:1], seq=page.entries[0].seq)
+            return page
+
+    async def make() -> AsyncIterator[bytes]:
+        yield b"first"
+        yield b"second"
+
+    async with Hub(Late(), authorize=lambda *_: True) as hub:
+        await (await hub.publish("s", make, protocol=None)).wait()
+        async with hub.subscribe("s") as items:
+            with anyio.fail_after(10):
+                assert [item.data for item in await items.collect()] == [b"first", b"second"]

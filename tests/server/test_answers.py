@@ -128,6 +128,15 @@ async def test_a_client_that_does_not_read_a_heartbeat_is_left_too():
     assert source.closed
 
 
+async def test_a_client_that_does_not_read_a_refusal_is_left_too():
+    def refuse(last):
+        raise ms.RateLimited("later")
+
+    with anyio.fail_after(6):
+        await Client(stuck_after=0).run(EventStreamResponse(refuse, send_timeout=5))
+    assert anyio.current_time() == pytest.approx(5)
+
+
 async def test_a_slow_client_is_waited_for():
     _, stream = scripted(START, TEXT, STOP)
     client = Client()
@@ -232,14 +241,14 @@ async def test_the_time_to_open_can_be_nothing_or_unlimited(within, at):
 async def test_a_value_that_cannot_be_sent_ends_the_answer_after_what_came_before_it():
     stream = ms.Stream.from_batches(ScriptedSource([START, TEXT, ms.TextDelta("\ud800")]))
     client = Client()
-    with pytest.raises(ms.EncodeError):
+    with pytest.raises(ms.errors.EncodeError):
         await client.run(EventStreamResponse(stream))
     got = events(client)
     assert got[:2] == [START, TEXT]
     assert [event.type for event in got[2:]] == ["error", "finish"]
 
 
-@pytest.mark.parametrize("name", [name for name in ms.encoder_names() if name != "mcp-sse"])
+@pytest.mark.parametrize("name", [name for name in ms.protocols.encoder_names() if name != "mcp-sse"])
 async def test_an_error_after_the_status_is_told_on_every_wire_without_its_words(name):
     _, stream = scripted(START, TEXT, ms.ConnectionFailed("host 10.1.2.3 reset"))
     client = await Client().run(EventStreamResponse(stream, name, expose_errors=False))
@@ -249,7 +258,7 @@ async def test_an_error_after_the_status_is_told_on_every_wire_without_its_words
     assert b"error" in client.body
     assert b"10.1.2.3" not in client.body
     assert not client.body.startswith(good.body)
-    if name in ms.decoder_names():
+    if name in ms.protocols.decoder_names():
         assert ms.EventType.ERROR in [event.type for event in events(client, name)]
 
 
@@ -462,6 +471,18 @@ async def test_bytes_of_the_application_get_ids_only_as_whole_messages():
     assert client.body.count(b"id: ") == 2
 
 
+async def test_the_time_to_reconnect_comes_first_in_a_relayed_stream_too():
+    async def make():
+        yield START
+        yield STOP
+
+    async with Hub(MemoryLog(), authorize=lambda *_: True) as hub:
+        await (await hub.publish("s", make)).wait()
+        client = await Client().run(EventStreamResponse(hub.subscribe("s"), retry=3000))
+    assert [m.retry for m in ms.SSEParser().feed(client.body)] == [3000, None]
+    assert events(client) == [START, STOP]
+
+
 # --- shutting down -------------------------------------------------------------------------------------------------
 
 
@@ -483,6 +504,36 @@ async def test_a_draining_server_lets_streams_finish_and_ends_the_others():
         assert slow.is_ended
         late = await Client().run(EventStreamResponse(scripted(START, STOP)[1], drain=drain))
         assert late.status == 503
+
+
+class Slow(Client):
+    """Takes no message of a kind before `gate` is set."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.gate = anyio.Event()
+
+    async def send(self, message):
+        if message["type"] == self.kind:
+            await self.gate.wait()
+        await super().send(message)
+
+
+@pytest.mark.parametrize("kind", ["http.response.start", "http.response.body"])
+async def test_a_message_that_is_being_sent_is_sent_to_its_end_when_the_server_stops(kind):
+    client = Slow(kind)
+    steps = [START, HANG] if kind == "http.response.body" else [HANG]
+    async with anyio.create_task_group() as tasks, Drain(grace=0) as drain:
+        tasks.start_soon(client.run, EventStreamResponse(scripted(*steps)[1], drain=drain))
+        await trio.testing.wait_all_tasks_blocked()
+        drain.begin()
+        await anyio.sleep(1)
+        assert client.bodies == []
+        client.gate.set()
+        await anyio.sleep(1)
+        assert client.is_ended
+    assert [event.type for event in events(client)] == ["start", "error", "finish"]
 
 
 async def test_a_client_that_can_resume_is_not_told_of_the_shutdown_as_an_error():

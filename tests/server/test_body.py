@@ -34,7 +34,7 @@ def test_no_text_breaks_out_of_its_message(name, text):
     parse = lambda data: ms.SSEParser().feed(data)  # noqa: E731
     got, plain = parse(_written(name, text)), parse(_written(name, "plain"))
     assert [(m.event, m.id) for m in got] == [(m.event, m.id) for m in plain]
-    if name in ms.decoder_names():
+    if name in ms.protocols.decoder_names():
         decoder = ms.decoder(name)
         events = decoder.feed(_written(name, text)) + decoder.close()
         assert "".join(event.text for event in events if isinstance(event, ms.TextDelta)) == text
@@ -67,7 +67,7 @@ def test_events_may_have_no_id_and_other_wires_have_none():
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "\0"])
 def test_an_id_that_would_break_out_is_refused_and_what_came_before_it_is_kept(bad):
     body, out = Body(ms.encoder("millstream.events.v1"), lambda e: bad if isinstance(e, ms.Finish) else "1"), []
-    with pytest.raises(ms.EncodeError):
+    with pytest.raises(ms.errors.EncodeError):
         body.encode([ms.TextDelta("a"), ms.Finish(ms.FinishReason.STOP)], out)
     assert len(out) == 1
 
@@ -83,7 +83,7 @@ def test_the_time_to_reconnect_stands_in_the_first_message():
 
 @pytest.mark.parametrize("retry", [-1, 2**31, 1.5, True])
 def test_the_time_to_reconnect_is_whole_milliseconds(retry):
-    with pytest.raises(ms.EncodeError):
+    with pytest.raises(ms.errors.EncodeError):
         Body(ms.encoder("millstream.events.v1"), retry=retry)
 
 

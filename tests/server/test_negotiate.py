@@ -21,6 +21,7 @@ OFFERED = ["text/event-stream; charset=utf-8", "application/x-ndjson"]
         ("text/event-stream;q=0, */*", 1),
         ("text/*;q=0.1, */*;q=0.2", 1),
         ("application/x-ndjson; q=0.3; ext=1, text/event-stream; Q=0.2", 1),
+        ("application/x-ndjson;charset=utf-8;q=0.9, text/event-stream;q=0.5", 1),
         ("application/json", 0),  # SDKs that want a stream say this
         ("application/x-ndjson;q=nonsense", 0),
         ("application/x-ndjson;q=7", 0),
@@ -53,5 +54,5 @@ def test_no_id_is_none(scope):
 
 @pytest.mark.parametrize("value", [b"\xff", b"1" * (MAX_EVENT_ID + 1)])
 def test_an_id_that_nobody_gave_is_refused(value):
-    with pytest.raises(ms.InvalidEventId):
+    with pytest.raises(ms.errors.InvalidEventId):
         last_event_id(_scope((b"last-event-id", value)))

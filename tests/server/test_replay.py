@@ -247,3 +247,49 @@ async def test_a_client_that_hangs_up_over_real_http_ends_the_replay(anyio_backe
                 break
         with anyio.fail_after(10):
             await ended.wait()
+
+
+class Uploading(Client):
+    """A client whose request comes in two pieces, the second when `more` is set."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.pieces = 0
+        self.more = anyio.Event()
+
+    async def receive(self):
+        self.pieces += 1
+        if self.pieces == 1:
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        if self.pieces == 2 and not self._gone.is_set():
+            await self.more.wait()
+            if not self._gone.is_set():
+                return {"type": "http.request", "body": b"}", "more_body": False}
+        return await super().receive() if self._asked else {"type": "http.disconnect"}
+
+
+@pytest.mark.anyio
+@on_both
+@pytest.mark.parametrize(("path", "status"), [(CHAT, 200), ("/nowhere", 404)])
+async def test_a_request_is_read_before_it_is_answered(path, status):
+    """Servers close a connection whose request was not read: a client that still sends sees that, not the answer."""
+    client = Uploading(path)
+    client._asked = True
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.run, ReplayApp(speed=math.inf))
+        await anyio.wait_all_tasks_blocked()
+        assert (client.received, client.pieces) == ([], 2)
+        client.more.set()
+    assert client.received[0]["status"] == status
+
+
+@pytest.mark.anyio
+@on_both
+async def test_a_client_that_leaves_while_it_asks_gets_nothing():
+    client = Uploading(CHAT)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.run, ReplayApp(speed=math.inf))
+        await anyio.wait_all_tasks_blocked()
+        client.disconnect()
+        client.more.set()
+    assert client.received == []

@@ -149,8 +149,13 @@ async def test_what_the_wire_cannot_express_makes_no_message_and_the_terminator_
     assert client.bodies == ["Hé\nyou".encode(), b"END"]
 
 
+def test_no_protocol_at_all_is_refused_at_once():
+    with pytest.raises(ms.UsageError, match="at least one protocol"):
+        EventStreamResponse(Scripted(), [])
+
+
 def test_an_unknown_protocol_is_refused_at_once():
-    with pytest.raises(ms.UnknownProtocol):
+    with pytest.raises(ms.errors.UnknownProtocol):
         EventStreamResponse(Scripted(), "nothing")
 
 

@@ -1,16 +1,21 @@
 import threading
+import time
 
+import anyio
 import pytest
 
 import millstream as ms
-from millstream.server import EventStreamBody
+from millstream.server import AsyncEventStreamBody, EventStreamBody
 from millstream.testing import HANG, ScriptedSource, Wait
 
 START, TEXT, STOP = ms.Start("m", "1"), ms.TextDelta("Hi"), ms.Finish(ms.FinishReason.STOP)
 
 
-def events(data):
-    decoder = ms.decoder("millstream.events.v1")
+NATIVE = ["millstream.events.v1", "millstream.events.v1+ndjson"]
+
+
+def events(data, protocol=NATIVE[0]):
+    decoder = ms.decoder(protocol)
     return decoder.feed(data) + decoder.close()
 
 
@@ -27,6 +32,43 @@ def test_silence_is_broken_by_comments():
     pieces = list(body)
     assert b": \n\n" in pieces
     assert events(b"".join(pieces)) == [START, STOP]
+
+
+def test_silence_stays_silence_on_a_wire_without_comments():
+    body = EventStreamBody(ms.Stream(ScriptedSource(START, Wait(0.1), STOP)), NATIVE[1], heartbeat=0.02)
+    assert len(list(body)) == 2
+
+
+def test_a_time_out_of_the_stream_itself_is_no_silence():
+    error = TimeoutError("mine")
+    pieces = iter(EventStreamBody(ms.Stream(ScriptedSource(START, error)), heartbeat=5))
+    told = next(pieces) + next(pieces)
+    with pytest.raises(TimeoutError, match="mine"):
+        next(pieces)
+    assert [event.type for event in events(told)] == ["start", "error", "finish"]
+
+
+def test_events_without_words_on_the_wire_are_no_pieces_and_its_end_is_the_last_one():
+    meter = ms.Usage(1, 2, 3)
+    pieces = list(EventStreamBody(ms.Stream(ScriptedSource(START, meter, TEXT, STOP)), "openai-chat"))
+    assert all(pieces)
+    assert pieces[-1].endswith(b"data: [DONE]\n\n")
+
+
+def test_closing_it_from_another_thread_frees_the_one_that_waits():
+    source = ScriptedSource(START, HANG)
+    body = EventStreamBody(ms.Stream(source), heartbeat=None)
+    pieces = iter(body)
+    next(pieces)
+    rest = []
+    reader = threading.Thread(target=lambda: rest.extend(pieces))
+    reader.start()
+    while source.pulls < 2:
+        time.sleep(0.001)
+    body.close()
+    reader.join(10)
+    assert (reader.is_alive(), source.closed) == (False, True)
+    assert rest == []
 
 
 def test_closing_it_leaves_a_silent_upstream_at_once():
@@ -90,7 +132,7 @@ def test_what_came_before_an_event_that_cannot_be_sent_is_kept():
     source = ms.Stream.from_batches(ScriptedSource([START, TEXT, ms.TextDelta("\ud800")]))
     pieces = iter(EventStreamBody(source))
     data = next(pieces)
-    with pytest.raises(ms.EncodeError):
+    with pytest.raises(ms.errors.EncodeError):
         next(pieces)
     assert [event.type for event in events(data)] == ["start", "text_delta", "error", "finish"]
 
@@ -110,3 +152,56 @@ def test_head_opens_nothing():
     assert told[0][0] == "200 OK"
     assert told[0][1]["content-type"].startswith("text/event-stream")
     assert source.pulls == 0
+
+
+# --- asynchronous ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    return request.param
+
+
+async def collected(body, into):
+    async for piece in body:
+        into.append(piece)
+
+
+@pytest.mark.anyio
+async def test_an_async_body_is_the_same_bytes():
+    steps = (START, ms.Usage(1, 2, 3), TEXT, STOP)
+    for protocol in (*NATIVE, "openai-chat"):
+        pieces = []
+        await collected(AsyncEventStreamBody(ms.Stream(ScriptedSource(*steps)), ms.encoder(protocol)), pieces)
+        assert all(pieces)
+        assert [event.type for event in events(b"".join(pieces), protocol)][::3] == ["start", "finish"]
+    assert pieces[-1].endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.anyio
+async def test_an_async_body_tells_errors_on_the_wire_and_raises_those_of_the_application():
+    for error, raised in ((ms.ConnectionFailed("host 10.0.0.1"), False), (ZeroDivisionError("mine"), True)):
+        source = ScriptedSource(START, error)
+        pieces = []
+        body = AsyncEventStreamBody(ms.Stream(source), expose_errors=False)
+        if raised:
+            with pytest.raises(ZeroDivisionError):
+                await collected(body, pieces)
+        else:
+            await collected(body, pieces)
+        told = b"".join(pieces)
+        assert [event.type for event in events(told)] == ["start", "error", "finish"]
+        assert b"10.0.0.1" not in told
+        assert b"mine" not in told
+        assert source.closed
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_is_cancelled_closes_the_stream_of_an_async_body():
+    source = ScriptedSource(START, HANG)
+    pieces = []
+    with anyio.move_on_after(0.05):
+        await collected(AsyncEventStreamBody(ms.Stream(source)), pieces)
+    await anyio.wait_all_tasks_blocked()
+    assert len(pieces) == 1
+    assert source.closed

@@ -11,9 +11,10 @@ async with hub:
 from __future__ import annotations
 
 from millstream.relay._ids import new_stream_id
+from millstream.relay._item import Item
 from millstream.relay._log import End, Entry, Status, StreamInfo, StreamLog
 from millstream.relay._run import Run
-from millstream.relay._tail import Item, Subscription
+from millstream.relay._subscription import Subscription
 from millstream.relay.hub import Hub
 from millstream.relay.memory import MemoryLog
 from millstream.relay.redis import RedisLog

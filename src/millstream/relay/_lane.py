@@ -1,137 +1,35 @@
-"""One connection to Redis, and the worker that sends through it what many tasks order.
+"""One connection to Redis, and what sends through it what many tasks order: the event loop itself, or a thread.
 
 A round trip carries all that was ordered while the last one was under way. The connection is closed on any trouble, and
-a lane that is closed from outside gives up its round trip at once. Knows no streams and imports no redis: errors are
-told apart by the names of their classes.
+a lane that is closed gives up its round trip at once. Knows no streams. The event loop does it on asyncio, over a
+socket without TLS (`_direct.py`); elsewhere a thread, at 50 to 80 us of CPU to wake it and to be woken.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from os import getpid
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
-import anyio
-import anyio.to_thread
-from anyio import CapacityLimiter, Event
+from anyio import Event
 
 from millstream.errors import LogError
-from millstream.relay import _scripts as lua
+from millstream.relay._connection import Command, Connection, log_error
+from millstream.relay._direct import Direct, is_possible
+from millstream.streams._handoff import Signal
+from millstream.streams._interrupt import soon_from_threads, task_finder
 
-__all__ = ["Connection", "Lane", "log_error"]
+__all__ = ["Lane"]
 
 MAX_ORDERS = 256  # of one round trip
 MAX_ORDER_BYTES = 1 << 20  # argument bytes after which a round trip takes no more orders
 
-Command = tuple[Any, ...]
-
 CLOSED = LogError("the log was closed", reason="connection")
-
-# What the server says first, or the class that redis-py makes of it -> (reason, worth trying again).
-REASONS = {
-    "NOAUTH": ("auth", False),
-    "WRONGPASS": ("auth", False),
-    "NOPERM": ("auth", False),
-    "AuthenticationError": ("auth", False),
-    "AuthorizationError": ("auth", False),
-    "AuthenticationWrongNumberOfArgsError": ("auth", False),
-    "NoPermissionError": ("auth", False),
-    "OOM": ("memory", True),
-    "OutOfMemoryError": ("memory", True),
-    "LOADING": ("loading", True),
-    "BUSY": ("loading", True),
-    "BusyLoadingError": ("loading", True),
-    "READONLY": ("readonly", True),
-    "MISCONF": ("readonly", True),  # it cannot save, and takes no writes until it can
-    "ReadOnlyError": ("readonly", True),
-    "MASTERDOWN": ("readonly", True),
-    "MasterDownError": ("readonly", True),
-    "CLUSTERDOWN": ("connection", True),
-    "ClusterDownError": ("connection", True),
-    "TRYAGAIN": ("connection", True),
-    "TryAgainError": ("connection", True),
-    "TimeoutError": ("timeout", True),
-    "ConnectionError": ("connection", True),
-    "OSError": ("connection", True),
-}
-
-
-def log_error(error: Exception) -> LogError:
-    """Return our exception for one of redis-py. The text names no host and no key: those stay in `__cause__`."""
-    text = str(error)  # of an error inside a script, older servers put the word in the middle: "... -OOM command"
-    names = [text.partition(" ")[0], *re.findall(r"-([A-Z]+)\b", text), *(cls.__name__ for cls in type(error).__mro__)]
-    reason, retryable = next((REASONS[name] for name in names if name in REASONS), ("refused", False))
-    if "unauthenticated" in text:  # what Redis says of a command with many arguments
-        reason, retryable = REASONS["NOAUTH"]
-    ours = LogError(f"Redis: {reason} ({type(error).__name__})", reason=reason, retryable=retryable)
-    ours.__cause__ = error
-    return ours
-
-
-class Connection:
-    """A blocking connection of redis-py, or a cluster client; used by one thread at a time."""
-
-    def __init__(self, wire: Any, *, cluster: bool = False) -> None:
-        self._wire = wire
-        self._aborted = False
-        self.is_cluster = cluster
-
-    def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands and return their answers; an answer may be an exception of the server's. Blocks.
-
-        Raises: what redis-py raises when the connection fails; it is closed then.
-        """
-        answers = self._exchange(commands)
-        unknown = [i for i, answer in enumerate(answers) if type(answer).__name__ == "NoScriptError"]
-        if unknown:  # the server is new, or was restarted
-            again = [commands[i] for i in unknown]
-            done = self._exchange([*(("SCRIPT", "LOAD", script) for script in lua.SCRIPTS), *again])
-            for i, answer in zip(unknown, done[len(lua.SCRIPTS) :], strict=True):
-                answers[i] = answer
-        return answers
-
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        if self.is_cluster:
-            return [self._one(command) for command in commands]
-        try:
-            self._wire.connect()  # if it is not
-            if self._aborted:  # while it was connecting, when there was nothing to close yet
-                raise ConnectionError("closed")
-            self._wire.send_packed_command(self._wire.pack_commands(commands))
-            answers = [self._answer() for _ in commands]
-        except BaseException:
-            self._wire.disconnect()  # an answer may still be under way: nobody must get it (S5)
-            raise
-        # A replica now, and the name may lead to the new master.
-        if any(type(answer).__name__ == "ReadOnlyError" for answer in answers):
-            self._wire.disconnect()
-        return answers
-
-    def _answer(self) -> Any:
-        try:
-            return self._wire.read_response()
-        except Exception as error:
-            if not any(cls.__name__ == "ResponseError" for cls in type(error).__mro__):
-                raise
-            return error
-
-    def _one(self, command: Command) -> Any:
-        try:
-            if command[0] == "EVALSHA":  # which node has the script is not known
-                script = next(script for script, sha in lua.sha.items() if sha == command[1])
-                command = ("EVAL", script, *command[2:])
-            return self._wire.execute_command(*command)
-        except Exception as error:
-            if not any(cls.__name__ == "ResponseError" for cls in type(error).__mro__):
-                raise
-            return error
-
-    def abort(self) -> None:
-        """Close it from another thread: whoever waits for an answer gets an error at once."""
-        self._aborted = True
-        if not self.is_cluster:
-            self._wire.disconnect()
+FORKED = LogError("this log belongs to the process that this one was forked from: open one here", reason="connection")
 
 
 class _Order:
@@ -141,18 +39,29 @@ class _Order:
 
     def __init__(self, commands: Sequence[Command]) -> None:
         self.commands = commands
-        self.done = Event()
-        self.answers: Sequence[Any] = ()
+        self.done = Signal()
+        self.answers: Sequence[Any] | None = None
+
+    async def wait(self) -> Sequence[Any]:
+        while self.answers is None:
+            await self.done.wait()
+        return self.answers
+
+    def answer(self, answers: Sequence[Any]) -> None:
+        self.answers = answers
+        self.done.set()
 
     def fail(self, error: LogError) -> None:
         again = LogError(error.message, reason=error.reason, retryable=error.retryable)
         again.__cause__ = error.__cause__
-        self.answers = [again]
-        self.done.set()
+        self.answer([again])
+
+    def n_bytes(self) -> int:
+        return sum(len(arg) for command in self.commands for arg in command if isinstance(arg, bytes))
 
 
 class Lane:
-    """Orders of many tasks, one connection, one worker.
+    """Orders of many tasks, one connection. Belongs to one event loop.
 
     Args:
         connect: makes a connection that gives up after so many seconds.
@@ -161,9 +70,10 @@ class Lane:
 
     def __init__(self, connect: Callable[[float], Connection], timeout: float) -> None:
         self._connection = connect(timeout)
-        self._orders: deque[_Order] = deque()
-        self._ordered = Event()
-        self._limiter: CapacityLimiter | None = None
+        self._timeout = timeout
+        self._open: dict[_Order, None] = {}  # not answered yet
+        self._carrier: _InLoop | _InThread | None = None
+        self._process = 0
         self._closed = False
 
     @property
@@ -183,12 +93,11 @@ class Lane:
 
         Raises: LogError: the first one among the answers.
         """
-        order = self._order(commands)
-        await order.done.wait()
-        for answer in order.answers:
+        answers = await self._order(commands).wait()
+        for answer in answers:
             if isinstance(answer, LogError):
                 raise answer
-        return order.answers
+        return answers
 
     def post(self, *command: Any) -> None:
         """Order a command and do not wait for it; errors are passed over."""
@@ -198,71 +107,142 @@ class Lane:
         order = _Order(commands)
         if self._closed:
             order.fail(CLOSED)
-        else:
-            self._orders.append(order)
-            self._ordered.set()
+            return order
+        if self._carrier is None:
+            in_loop = self._connection.is_plain and task_finder() is not None and is_possible()
+            self._carrier = (_InLoop if in_loop else _InThread)(self._connection, self._timeout, self._answered)
+            self._process = getpid()
+        elif getpid() != self._process:  # which still has the connection; threads do not come along
+            order.fail(FORKED)
+            return order
+        self._open[order] = None
+        self._carrier.put(order)
         return order
 
-    async def work(self) -> None:
-        """Carry out orders until cancelled; those that are left then fail."""
-        try:
-            while True:
-                if not self._orders:
-                    self._ordered = Event()
-                    await self._ordered.wait()
-                await self._carry_out(self._next_orders())
-        finally:
-            self.close()
-
-    def _next_orders(self) -> list[_Order]:
-        orders: list[_Order] = []
-        n_bytes = 0
-        while self._orders and len(orders) < MAX_ORDERS and n_bytes < MAX_ORDER_BYTES:
-            order = self._orders.popleft()
-            n_bytes += sum(len(arg) for command in order.commands for arg in command if isinstance(arg, bytes))
-            orders.append(order)
-        return orders
-
-    async def _carry_out(self, orders: list[_Order]) -> None:
-        failure = CLOSED
-        try:
-            answers = await self._exchange([command for order in orders for command in order.commands])
-            for order in orders:
+    def _answered(self, orders: list[_Order], answers: list[Any] | Exception) -> None:
+        failure = log_error(answers) if isinstance(answers, Exception) else None
+        for order in orders:
+            if order not in self._open:  # the lane was closed meanwhile
+                continue
+            del self._open[order]
+            if failure is not None:
+                order.fail(failure)
+            elif isinstance(answers, list):
                 n = len(order.commands)
-                order.answers, answers = answers[:n], answers[n:]
-                order.done.set()
-        except LogError as error:
-            failure = error
-        finally:
-            for order in orders:
-                if not order.done.is_set():
-                    order.fail(failure)
-
-    async def exchange(self, command: Command) -> Any:
-        """Carry out one command, not in turn: for a lane without a worker.
-
-        Raises: LogError.
-        """
-        (answer,) = await self._exchange([command])
-        if isinstance(answer, LogError):
-            raise answer
-        return answer
-
-    async def _exchange(self, commands: list[Command]) -> list[Any]:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(1)  # its own thread: never one of the application's forty
-        try:
-            answers = await anyio.to_thread.run_sync(
-                self._connection.exchange, commands, abandon_on_cancel=True, limiter=self._limiter
-            )
-        except Exception as error:
-            raise log_error(error) from error
-        return [log_error(answer) if isinstance(answer, Exception) else answer for answer in answers]
+                order.answer([log_error(one) if isinstance(one, Exception) else one for one in answers[:n]])
+                del answers[:n]
 
     def close(self) -> None:
         """Close the connection; what is under way or ordered fails."""
         if not self._closed:
             self._closed = True
+            if self._carrier is not None:
+                self._carrier.close()
             self._connection.abort()
-        while self._orders:
-            self._orders.popleft().fail(CLOSED)
+        orders, self._open = self._open, {}
+        for order in orders:
+            order.fail(CLOSED)
+
+    async def ended(self) -> None:
+        """Wait until nothing of a lane that was closed is under way any more."""
+        if isinstance(self._carrier, _InThread):
+            await self._carrier.ended()
+
+
+Answered = Callable[[list[_Order], "list[Any] | Exception"], None]
+
+
+class _InLoop:
+    """Carries orders out from the event loop."""
+
+    def __init__(self, connection: Connection, timeout: float, answered: Answered) -> None:
+        self._direct = Direct(connection, timeout, self._done)
+        self._answered = answered
+        self._waiting: deque[_Order] = deque()
+        self._batch: list[_Order] = []
+        self._is_busy = False
+
+    def put(self, order: _Order) -> None:
+        self._waiting.append(order)
+        if not self._is_busy:
+            self._is_busy = True
+            self._direct.soon(self._next)  # with what other tasks order in the same turn of the event loop
+
+    def _next(self) -> None:
+        if not self._waiting:  # closed meanwhile
+            return
+        n_bytes = 0
+        while self._waiting and len(self._batch) < MAX_ORDERS and n_bytes < MAX_ORDER_BYTES:
+            self._batch.append(self._waiting.popleft())
+            n_bytes += self._batch[-1].n_bytes() if self._waiting else 0
+        self._direct.exchange([command for order in self._batch for command in order.commands])
+
+    def _done(self, answers: list[Any] | Exception) -> None:
+        batch, self._batch = self._batch, []
+        self._answered(batch, answers)
+        self._is_busy = bool(self._waiting)
+        if self._is_busy:
+            self._direct.soon(self._next)
+
+    def close(self) -> None:
+        self._waiting.clear()
+        self._direct.close()
+
+
+class _InThread:
+    """Carries orders out in a thread, which is a daemon: it may be connecting to a host that does not answer."""
+
+    def __init__(self, connection: Connection, timeout: float, answered: Answered) -> None:
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._over = Event()
+        args = self._orders, connection, soon_from_threads(), answered, self._over.set
+        Thread(target=_work, args=args, name="millstream.relay.redis", daemon=True).start()
+
+    def put(self, order: _Order) -> None:
+        self._orders.put(order)
+
+    def close(self) -> None:
+        self._orders.put(None)
+
+    async def ended(self) -> None:
+        await self._over.wait()
+
+
+def _work(
+    orders: SimpleQueue[_Order | None],
+    connection: Connection,
+    soon: Callable[..., object],
+    answered: Answered,
+    over: Callable[[], None],
+) -> None:
+    """What the thread does, until None is ordered."""
+    while batch := _batch(orders):
+        answers: list[Any] | Exception
+        try:
+            answers = connection.exchange([command for order in batch for command in order.commands])
+        except Exception as error:
+            answers = error
+        try:
+            soon(answered, batch, answers)
+        except RuntimeError:  # the event loop has ended without a word
+            return
+    with suppress(RuntimeError):
+        soon(over)
+
+
+def _batch(orders: SimpleQueue[_Order | None]) -> list[_Order]:
+    """Return what is ordered, as soon as there is anything; [] at the end."""
+    order = orders.get()
+    batch: list[_Order] = []
+    n_bytes = 0
+    while order is not None:
+        batch.append(order)
+        if orders.empty() or len(batch) == MAX_ORDERS:
+            return batch
+        n_bytes += order.n_bytes()
+        if n_bytes >= MAX_ORDER_BYTES:
+            return batch
+        order = orders.get()
+    if batch:
+        orders.put(None)  # for the next time
+    return batch

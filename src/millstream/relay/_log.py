@@ -60,7 +60,10 @@ class End(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry: payload, or the end. Entries may follow an end of status "error" or "orphaned": a takeover."""
+    """One entry: payload, or the end. Entries may follow an end of status "error" or "orphaned": a takeover.
+
+    Attributes: seq: its number, from 1 without holes. data: the payload, b"" of an end. end: how it ended, else None.
+    """
 
     seq: int
     data: bytes
@@ -77,7 +80,7 @@ class StreamInfo:
         gen: generation of its producer.
         epoch: which life of the id this is.
         alive: the producer's lease is valid.
-        protocol: the wire of the payload, as in `millstream.encoder_names()`; "" for bytes of the application.
+        protocol: the wire of the payload, as in `protocols.encoder_names()`; "" for bytes of the application.
         media_type: content type of the payload.
         meta: what the application gave to `publish`.
         cancel: the reason of a cancellation that was asked for, else None.
@@ -149,10 +152,17 @@ class StreamLog(ABC):
     All methods raise LogError when the log itself fails; what may be tried again has `retryable` set, and trying again
     is then safe: an operation that was done already is not done twice.
 
-    Attributes: lease: seconds after which a producer that does not write or renew counts as dead.
+    The arguments of all: `key` names a stream (made of its id and its owner). `gen` is the generation that `acquire`
+    gave, `epoch` the life of the id. `claim` is what a producer brings, `mode` what happens to a stream that exists;
+    `end` says how a stream ended, `reason` why it is to stop. `after` is the seq of the last entry that the reader has.
+
+    Attributes:
+        lease: seconds after which a producer that does not write or renew counts as dead.
+        immediate: `append` makes nobody wait, and would fail again if it failed: a producer needs no second task then.
     """
 
     lease: float
+    immediate: bool = False
 
     async def __aenter__(self) -> Self:
         """Be ready."""

@@ -109,7 +109,7 @@ class Reader:
         ids = [self._control_id, *(follow.id for follow in self._follows.values())]
         self.is_reading = True
         try:
-            found = await self.lane.exchange(("XREAD", "COUNT", COUNT, "BLOCK", BLOCK_MS, "STREAMS", *names, *ids))
+            found = await self.lane.call("XREAD", "COUNT", COUNT, "BLOCK", BLOCK_MS, "STREAMS", *names, *ids)
         finally:
             self.is_reading = False
         for raw_name, entries in found or ():
@@ -122,14 +122,12 @@ class Reader:
     async def _poll(self) -> None:
         """In a cluster one XREAD cannot span slots: read each stream in turn."""
         for name, follow in list(self._follows.items()):
-            found = await self.lane.exchange(
-                ("EVALSHA", lua.sha[lua.READ], 3, *follow.keys, follow.epoch, follow.seq, COUNT)
-            )
+            found = await self.lane.call("EVALSHA", lua.sha[lua.READ], 3, *follow.keys, follow.epoch, follow.seq, COUNT)
             if found is None or int(found[0]) != follow.epoch:
                 follow.give([])
             elif found[3] and name in self._follows:
                 follow.give(found[3])
-        self._hear(await self.lane.exchange(("EVALSHA", lua.sha[lua.HEAR], 1, self._control, self._control_id)))
+        self._hear(await self.lane.call("EVALSHA", lua.sha[lua.HEAR], 1, self._control, self._control_id))
         await anyio.sleep(POLL_SECONDS)
 
     def _hear(self, entries: Any) -> None:
@@ -156,7 +154,12 @@ class _Follow:
 
     def give(self, raw: Any) -> None:
         epoch, entries = self.epoch, list[Entry]()
+        prefix = b"%d-" % epoch
+        n = len(prefix)
         for raw_id, fields in raw:
+            if raw_id.startswith(prefix) and fields[0] == b"d":  # as `parse_entry`, in half of the time
+                entries.append(Entry(int(raw_id[n:]), fields[1]))
+                continue
             its_epoch, entry = parse_entry(raw_id, fields)
             if its_epoch != epoch:  # replaced between two entries: readers of the old one must look
                 self._push(epoch, entries)

@@ -1,9 +1,9 @@
 """The producer of one stream: pulls the source ahead into a small buffer, and writes what is there in batches.
 
 Two tasks. The pump reads the source and encodes; the writer appends all that has gathered while the last append was
-under way, so a slow log makes batches larger, and a full buffer makes the source wait. The writer also renews the lease
-when the source is silent, and stops the pump when a cancellation or a fence comes. Nothing it does may fail into the
-hub's task group.
+under way, so a slow log makes batches larger, and a full buffer makes the source wait. Into a log that never makes
+anybody wait the pump writes by itself. The writer also renews the lease when the source is silent, and stops the pump
+when a cancellation or a fence comes. Nothing it does may fail into the hub's task group.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from anyio import CancelScope, Event, create_task_group, move_on_after
 from millstream.errors import LogError, ProcessingError, StreamError, StreamFenced, UsageError
 from millstream.events import Error, Finish, FinishReason, encode_event
 from millstream.protocols import Encoder
+from millstream.relay._buffer import Buffer
 from millstream.relay._log import Acquired, End, Status, StreamInfo, StreamLog, persist
+from millstream.relay._rounds import Rounds
 from millstream.relay._tail import LOST
 from millstream.streams import Stream
 from millstream.streams._clock import Clock
 
 __all__ = ["Producer", "Run"]
 
-BATCH_ITEMS = 256  # of one append: some 2 ms of the Redis server's time
-BATCH_BYTES = 256 * 1024
-BUFFER_ITEMS = 1024
-BUFFER_BYTES = 1 << 20
 GOODBYE_SECONDS = 2.0  # how long a producer that is shut down may take to say so
 
 T = TypeVar("T")
@@ -81,6 +79,7 @@ class Producer(Run):
         encoder: Encoder | None,
         *,
         go_local: Callable[[StreamInfo, int], StreamLog] | None = None,
+        rounds: Rounds,
         patience: float,
         clock: Clock,
     ) -> None:
@@ -96,11 +95,15 @@ class Producer(Run):
         self._framed = encoder is not None and encoder.media_type.startswith("text/event-stream")
         self._patience = patience
         self._clock = clock
-        self._buffer = _Buffer()
+        self._rounds = rounds
+        self._overdue = False  # the lease must be renewed
+        self._buffer = Buffer()
         self._source_scope = CancelScope()
         self._scope = CancelScope()
         self._reason: str | None = None  # of a cancellation
+        self._over = False  # the source has ended: by itself, by an error, or stopped from here
         self._failure: Exception | None = None  # of the source
+        self._problem: Exception | None = None  # with the log
         self._told: StreamError | None = None  # a fatal Error event went through
 
     def stop(self, reason: str) -> None:
@@ -113,13 +116,18 @@ class Producer(Run):
         """Stop at once; the stream ends as orphaned, so that another process can take it over."""
         self._scope.cancel()
 
+    def overdue(self) -> None:
+        """Renew the lease: nothing has been written for a while."""
+        self._overdue = True
+        self._buffer.wake()
+
     async def run(self) -> None:
         """Produce to the end. Raises nothing but the backend's cancellation."""
         forget = self._log.on_cancel(self._key, self.stop)
         try:
             with self._scope:
                 await self._produce()
-            if self._scope.cancelled_caught:
+            if self.status is Status.OPEN:
                 await self._orphaned()
         except Exception as error:
             self.error = error
@@ -130,22 +138,24 @@ class Producer(Run):
             raise
         finally:
             forget()
+            self._rounds.end(self)
             if self.status is Status.OPEN:
                 self.status = Status.ORPHANED
             self._ended.set()
 
     async def _produce(self) -> None:
-        problem: Exception | None = None
         async with create_task_group() as tasks:
             tasks.start_soon(self._pump, name="millstream.relay.pump")
             try:
                 await self._write_all()
             except (LogError, StreamFenced) as error:
-                problem = error  # raised below: here the group would wrap it
+                self._problem = error  # raised below: here the group would wrap it
                 self._source_scope.cancel()
-        if problem is not None:
-            raise problem
-        await self._finish()
+        if self._problem is not None:
+            raise self._problem
+        # Not when it was cut off by a shut-down which this task has not felt yet: half an answer would pass for whole.
+        if self._over:
+            await self._finish()
 
     # --- the source ----------------------------------------------------------------------------------------------
 
@@ -159,24 +169,45 @@ class Producer(Run):
                     async for batch in stream.batches():
                         frames: list[bytes] = []
                         try:
-                            for item in batch:
-                                frames += self._frames(item)
+                            self._encode(batch, frames)
                         finally:  # what came before an item that cannot be encoded is not lost
-                            await self._buffer.put(frames)
+                            if frames:
+                                await self._give(frames)
+            self._over = not self._scope.cancel_called
         except Exception as error:
-            self._failure = error
+            self._over = not self._scope.cancel_called  # else it is what the source made of being cut off
+            if error is not self._problem:
+                self._failure = error
         finally:
             self._buffer.close()
 
-    def _frames(self, item: Any) -> list[bytes]:
-        """Return the entries that one item makes: for SSE one message each, so that every id stands for one."""
-        if isinstance(item, bytes):
-            return [item] if item else []
-        if self._encoder is None:
-            raise UsageError(f"this stream was published as bytes (protocol=None), and gave a {type(item).__name__}")
-        if isinstance(item, Error) and item.fatal:
-            self._told = item.error
-        return self._split(self._encoder.encode(item))
+    async def _give(self, frames: list[bytes]) -> None:
+        if not self._log.immediate or self._buffer:
+            await self._buffer.put(frames)
+            return
+        try:
+            await self._append(frames)
+        except (LogError, StreamFenced) as error:
+            self._problem = error
+            raise
+
+    def _encode(self, items: list[Any], frames: list[bytes]) -> None:
+        """Append to `frames` the entries that items make: for SSE one message each, so that every id stands for one."""
+        for item in items:
+            if isinstance(item, bytes):
+                frames += [item] if item else []
+                continue
+            if self._encoder is None:
+                raise UsageError(
+                    f"this stream was published as bytes (protocol=None), and gave a {type(item).__name__}"
+                )
+            if isinstance(item, Error) and item.fatal:
+                self._told = item.error
+            data = self._encoder.encode(item)
+            if data.find(b"\n\n") == len(data) - 2 > 0:
+                frames.append(data)
+            else:
+                frames += self._split(data)
 
     def _split(self, data: bytes) -> list[bytes]:
         # Our encoders end lines with LF and put no blank line into a message.
@@ -187,18 +218,24 @@ class Producer(Run):
     # --- the log -------------------------------------------------------------------------------------------------
 
     async def _write_all(self) -> None:
+        self._rounds.begin(self)
         while True:
-            with self._clock.move_on_at(self._clock.now() + self._log.lease / 3):
-                await self._buffer.wait()
+            await self._buffer.wait()
             items = self._buffer.take()
-            if not items and self._buffer.closed:
+            if items or self._overdue:
+                await self._append(items)
+            elif self._buffer.closed:
                 return
-            await self._append(items)
 
     async def _append(self, items: list[bytes]) -> None:
         first = self._seq + 1
-        reason = await self._ask(lambda: self._log.append(self._key, self.gen, first, items))
+        if self._log.immediate:
+            reason = await self._log.append(self._key, self.gen, first, items)
+        else:
+            reason = await self._ask(lambda: self._log.append(self._key, self.gen, first, items))
         self._seq += len(items)
+        self._overdue = False
+        self._rounds.begin(self)
         if reason is not None:
             self.stop(reason)
 
@@ -258,49 +295,3 @@ def _iterable(made: Any) -> AsyncIterable[Any]:
     if not isinstance(made, AsyncIterable):
         raise UsageError(f"make_stream must give a Stream or an async iterable, not {type(made).__name__}")
     return made
-
-
-class _Buffer:
-    """Between pump and writer: one task each. Bounded in items and bytes; one put may pass the bound."""
-
-    def __init__(self) -> None:
-        self._items: list[bytes] = []
-        self._bytes = 0
-        self._ready = Event()
-        self._room = Event()
-        self.closed = False
-
-    async def put(self, items: list[bytes]) -> None:
-        """Add items, then wait while it is full."""
-        if not items:
-            return
-        self._items += items
-        self._bytes += sum(map(len, items))
-        self._ready.set()
-        while len(self._items) >= BUFFER_ITEMS or self._bytes >= BUFFER_BYTES:
-            self._room = Event()
-            await self._room.wait()
-
-    def close(self) -> None:
-        """No more comes."""
-        self.closed = True
-        self._ready.set()
-
-    async def wait(self) -> None:
-        """Wait until there is something to take, or nothing more comes."""
-        await self._ready.wait()
-
-    def take(self) -> list[bytes]:
-        """Return a batch, at least one item if there is any."""
-        n = n_bytes = 0
-        for item in self._items[:BATCH_ITEMS]:
-            n_bytes += len(item)
-            if n and n_bytes > BATCH_BYTES:
-                break
-            n += 1
-        items, self._items = self._items[:n], self._items[n:]
-        self._bytes -= sum(map(len, items))
-        if not self._items and not self.closed:
-            self._ready = Event()
-        self._room.set()
-        return items

@@ -1,31 +1,31 @@
-"""Reading one stream of a log: replay, then live, with every missing entry noticed. `Subscription` is what users hold.
+"""Reading one stream of a log: replay, then live, with every missing entry noticed. Users hold a `Subscription` of it.
 
 Theory: entries behind the cursor are read in pages until a page is short; then the log pushes what comes. A push that
 does not continue at the cursor is dropped and the next page is read instead, so pushes may overlap, overflow or be
 missing. In silence the state is looked at every quarter of the lease: that finds dead producers, lost end markers and
 streams that have gone. The log decouples: a slow reader holds up to MAX_PUSHED entries here and pages again later.
-Source: RELAY.md section 3.
+Cost: what is pushed is given as it is, in one batch, and readers of one stream share its items; a wait makes neither a
+scope nor a timer. Source: RELAY.md section 3.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from anyio import Event
-
-from millstream.errors import ProducerLost, ProtocolError, ResumeGap, StreamNotFound
+from millstream.errors import ProducerLost, ResumeGap, StreamNotFound
 from millstream.events import Error, decode_event, encode_event
-from millstream.events import Event as AnyEvent
 from millstream.relay._ids import NO_KEY, check_event_id, event_id, parse_event_id
+from millstream.relay._item import Item, Maker
 from millstream.relay._log import End, Entry, Page, Status, StreamInfo, StreamLog, persist
-from millstream.streams import Stream
+from millstream.relay._rounds import Rounds
 from millstream.streams._clock import Clock
+from millstream.streams._handoff import Signal
 from millstream.streams._pull import Puller
 from millstream.streams._tasks import Tasks
 
-__all__ = ["Item", "OnGap", "Subscription", "Tail"]
+__all__ = ["LOST", "OnGap", "Tail"]
 
 OnGap = Literal["raise", "earliest", "skip"]
 
@@ -34,30 +34,6 @@ MAX_PUSHED = 1000  # entries that wait here for a slow reader before it pages ag
 LOST = End(Status.ORPHANED, encode_event(Error(ProducerLost("the producer of this stream died before its end"))))
 
 log = logging.getLogger("millstream")
-
-
-class Item(NamedTuple):
-    """One entry for a consumer.
-
-    Attributes:
-        id: what to send as `id:`, and to get back as `Last-Event-ID`.
-        data: the payload: for SSE wires one whole message with its blank line, to which an `id:` line may be prefixed.
-    """
-
-    id: str
-    data: bytes
-
-    @property
-    def event(self) -> AnyEvent:
-        """The event, if the stream's protocol is a native one (`millstream.events.v1`, also as NDJSON).
-
-        Raises: ProtocolError: it is another one; use `millstream.decoder(subscription.protocol)`.
-        """
-        if self.data.startswith(b"data: "):
-            return decode_event(self.data[6:])
-        if self.data.startswith(b"{"):
-            return decode_event(self.data)
-        raise ProtocolError("no millstream.events.v1 event", reason="event")
 
 
 class Tail(Puller[Item]):
@@ -72,6 +48,8 @@ class Tail(Puller[Item]):
         on_gap: OnGap,
         allowed: Callable[[], Awaitable[bool]],
         lost: Callable[[str, StreamInfo], Awaitable[None]],
+        maker: Callable[[bytes, int], Maker],
+        rounds: Rounds,
         patience: float,
         clock: Clock,
     ) -> None:
@@ -81,15 +59,20 @@ class Tail(Puller[Item]):
         self._on_gap = on_gap
         self._allowed = allowed
         self._lost = lost
+        self._maker_of = maker
+        self._rounds = rounds
         self._patience = patience
         self._clock = clock
         self._secret = b""
         self._epoch = 0
+        self._maker = Maker(b"", 0)
         self._seq = 0  # the cursor: everything up to here was given
         self._behind = True  # pages must be read
         self._poked = False  # something was pushed while a page was being read
-        self._pushed: list[Entry] = []
-        self._news = Event()
+        self._pushed: list[list[Entry]] = []
+        self._n_pushed = 0
+        self._news = False  # something was pushed since the last wait
+        self._awake = Signal()
         self._unfollow: Callable[[], None] | None = None
         self._leaseless = 0  # how often in a row the lease was found missing
         self.info = StreamInfo(Status.MISSING)
@@ -108,6 +91,7 @@ class Tail(Puller[Item]):
         if not allowed or info.status is Status.MISSING:
             raise StreamNotFound("no such stream")
         self.info, self._secret, self._epoch = info, info.secret, info.epoch
+        self._maker = self._maker_of(info.secret, info.epoch)
         if place is None or self._after is None:
             return
         epoch, self._seq, mac = place
@@ -123,14 +107,15 @@ class Tail(Puller[Item]):
         Raises: what the stream ended with, ResumeGap, LogError.
         """
         while self.end is None:
-            items = self._take(self._pushed, None)
-            self._pushed = []
-            if not items and self._behind:
+            if self._pushed:
+                items = self._take_pushed()
+            elif self._behind:
                 items = await self._page()
+            else:
+                await self._wait()
+                continue
             if items:
                 return items
-            if not self._behind and self.end is None:
-                await self._wait()
         self._stop()
         if self.end.error:
             event = decode_event(self.end.error)
@@ -150,7 +135,11 @@ class Tail(Puller[Item]):
                 self._unfollow = None
             self._log = source  # what was pushed already is not there: it is kept here
             self._behind = self._poked = True
-            self._news.set()
+            self._wake()
+
+    def overdue(self) -> None:
+        """Look at the state of the stream: nothing has come for a while."""
+        self._awake.set()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -170,7 +159,13 @@ class Tail(Puller[Item]):
         if (page.entries[0].seq if page.entries else page.seq + 1) > self._seq + 1:
             self._missing("trimmed", page.epoch, page.seq, page.entries[0].seq if page.entries else None)
             return []
-        items = self._take(page.entries, page)
+        items: list[Item] = []
+        if page.entries:
+            items = self._maker.make(page.entries)
+            self._seq, _, end = page.entries[-1]
+            # Else it is of a producer that died, and another one took over.
+            if self._seq == page.seq and page.status is not Status.OPEN:
+                self.end = end
         if len(page.entries) < PAGE:
             await self._caught_up(page)
         return items
@@ -194,36 +189,42 @@ class Tail(Puller[Item]):
         else:
             self._behind = self._poked
 
-    def _take(self, entries: list[Entry], page: Page | None) -> list[Item]:
-        """Move the cursor over entries that continue at it, and return those with payload."""
-        items = []
-        for entry in entries:
-            self._seq = entry.seq
-            if entry.end is None:
-                items.append(Item(event_id(self._secret, self._epoch, entry.seq), entry.data))
-            elif page is None or (entry.seq == page.seq and page.status is not Status.OPEN):
-                self.end = entry.end
-            # else a producer that died, and another one took over: no end.
+    def _take_pushed(self) -> list[Item]:
+        """Move the cursor over the entries that wait here, and return those with payload."""
+        pushed, self._pushed, self._n_pushed = self._pushed, [], 0
+        items = self._maker.made(pushed[0])
+        for entries in pushed[1:]:
+            items += self._maker.made(entries)
+        self._seq, _, self.end = pushed[-1][-1]
         return items
 
     def _push(self, epoch: int, entries: list[Entry]) -> None:
-        last = self._pushed[-1].seq if self._pushed else self._seq
+        last = self._pushed[-1][-1].seq if self._pushed else self._seq
         fresh = entries if entries and entries[0].seq == last + 1 else [e for e in entries if e.seq > last]
         fits = epoch == self._epoch and bool(fresh) and fresh[0].seq == last + 1
-        if self._behind or not fits or len(self._pushed) + len(fresh) > MAX_PUSHED:
+        if self._behind or not fits or self._n_pushed + len(fresh) > MAX_PUSHED:
             if entries and not fresh and epoch == self._epoch:
                 return  # nothing but what was read already
             self._behind = self._poked = True
         else:
-            self._pushed += fresh
-        self._news.set()
+            self._pushed.append(fresh)
+            self._n_pushed += len(fresh)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news = True
+        self._awake.set()
 
     async def _wait(self) -> None:
         """Wait for a push; look at the state of the stream if there is none."""
-        with self._clock.move_on_at(self._clock.now() + self._log.lease / 4):
-            await self._news.wait()
-        if self._news.is_set():
-            self._news = Event()
+        if not self._news:
+            self._rounds.begin(self)
+            try:
+                await self._awake.wait()
+            finally:
+                self._rounds.end(self)
+        if self._news:
+            self._news = False
             self._leaseless = 0
             return
         info = await persist(lambda: self._log.info(self._key), patience=self._patience, clock=self._clock)
@@ -255,6 +256,7 @@ class Tail(Puller[Item]):
             raise self.gap
         log.warning("relay: going on after a gap (%s) with on_gap=%r", reason, self._on_gap)
         self._epoch = epoch
+        self._maker = self._maker_of(self._secret, epoch)
         self._stop()  # follow again from there
         self._behind = True
         if self._on_gap == "skip" or reason == "future":
@@ -272,41 +274,4 @@ class Tail(Puller[Item]):
         if self._unfollow is not None:
             self._unfollow()
             self._unfollow = None
-        self._pushed = []
-
-
-class Subscription(Stream[Item]):
-    """The items of a relayed stream, from where the reader left off to the end; a `Stream` like any other.
-
-    Ends when the stream has ended. Raises what its source failed with, and ProducerLost if nobody could tell.
-    Leaving it never stops the producer; `Hub.attached` does.
-    """
-
-    def __init__(self, tail: Tail) -> None:
-        super().__init__(tail)
-        self._tail = tail
-
-    @property
-    def info(self) -> StreamInfo:
-        """The stream as it was when this subscription opened, or when it was replaced."""
-        return self._tail.info
-
-    @property
-    def protocol(self) -> str:
-        """The wire of `Item.data`, "" for bytes of the application."""
-        return self._tail.info.protocol
-
-    @property
-    def media_type(self) -> str:
-        """The content type of `Item.data`."""
-        return self._tail.info.media_type
-
-    @property
-    def end(self) -> End | None:
-        """How the stream ended, once that was reached; `end.told`: its error stands in the data already."""
-        return self._tail.end
-
-    @property
-    def gap(self) -> ResumeGap | None:
-        """The last gap that `on_gap` passed over."""
-        return self._tail.gap
+        self._pushed, self._n_pushed = [], 0

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,9 +23,12 @@ from anyio.abc import TaskGroup
 from millstream.errors import StreamExists, StreamNotFound, UsageError
 from millstream.protocols import Encoder, encoder
 from millstream.relay._ids import NO_KEY, stream_key
+from millstream.relay._item import Maker
 from millstream.relay._log import Acquired, Claim, Mode, Status, StreamInfo, StreamLog, persist
+from millstream.relay._rounds import Timekeeper
 from millstream.relay._run import Producer, Run
-from millstream.relay._tail import LOST, OnGap, Subscription, Tail
+from millstream.relay._subscription import Subscription
+from millstream.relay._tail import LOST, OnGap, Tail
 from millstream.relay.memory import MemoryLog
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 
@@ -57,7 +60,11 @@ class Hub:
         patience: seconds for which a log that cannot be reached is tried again.
         on_log_error: what a producer does after that: "fail", or go on for the "local" readers, those of this hub; the
             stream is lost for all others, and cannot be resumed from before. `run.local` tells.
+        clock: what leases and waits go by; a `FakeClock` in tests.
     Raises: UnknownProtocol.
+
+    In its methods `stream_id` is the public name of a stream; `owner` the part of the name that clients do not choose,
+    such as a tenant, the same as for `publish`; `scope` is whatever the application wants `authorize` to see.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class Hub:
         self._clock = clock
         self._locals: dict[str, MemoryLog] = {}
         self._tails: WeakSet[Tail] = WeakSet()
+        self._makers: WeakValueDictionary[tuple[bytes, int], Maker] = WeakValueDictionary()
         self._tasks: TaskGroup | None = None
         self._runs: dict[str, Producer] = {}
 
@@ -97,6 +105,8 @@ class Hub:
             raise UsageError("this hub is entered already; one hub, one `async with`")
         await self.log.__aenter__()
         self._tasks = await anyio.create_task_group().__aenter__()
+        self._times = Timekeeper(self.log.lease, self._clock)
+        self._tasks.start_soon(self._times.work, name="millstream.relay.times")
         return self
 
     async def __aexit__(
@@ -114,7 +124,9 @@ class Hub:
                 finally:
                     for run in list(self._runs.values()):
                         run.shut_down()
+                    self._times.stop()
                     await tasks.__aexit__(None, None, None)
+                    self._times.looks.close()
         finally:
             await self.log.__aexit__(kind, error, trace)
 
@@ -184,6 +196,7 @@ class Hub:
             (lambda: make(after=info.seq - info.ends)) if resume else make,
             wire,
             go_local=partial(self._go_local, key) if self._local_if_down else None,
+            rounds=self._times.renewals,
             patience=self._patience,
             clock=self._clock,
         )
@@ -252,6 +265,8 @@ class Hub:
             on_gap=on_gap,
             allowed=lambda: self._may(scope, stream_id),
             lost=lost,
+            maker=self._maker,
+            rounds=self._times.looks,
             # Longer than that of a producer that will then go on without the log.
             patience=2 * self._patience + 1.0 if self._local_if_down else self._patience,
             clock=self._clock,
@@ -259,13 +274,21 @@ class Hub:
         self._tails.add(tail)
         return Subscription(tail)
 
+    def _maker(self, secret: bytes, epoch: int) -> Maker:
+        maker = self._makers.get((secret, epoch))
+        if maker is None:
+            maker = self._makers[secret, epoch] = Maker(secret, epoch)
+        else:
+            maker.shared = True
+        return maker
+
     @asynccontextmanager
     async def attached(
         self, stream_id: str, *, scope: Any = None, owner: str = "", reason: str = "disconnected", **where: Any
     ) -> AsyncIterator[Subscription]:
         """Subscribe, and cancel the stream when the block is left before its end: for answers that nobody else reads.
 
-        Args: as `subscribe`, and the reason of the cancellation.
+        Args: reason: that of the cancellation. where: `after` and `on_gap`, and the rest as for `subscribe`.
         """
         async with self.subscribe(stream_id, scope=scope, owner=owner, **where) as subscription:
             try:

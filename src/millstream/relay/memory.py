@@ -6,18 +6,19 @@ Cost: an entry is its payload and some 200 bytes; appending is O(entries), readi
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import islice
+from types import TracebackType
+from typing import Self
 
 from millstream.errors import LogError, StreamFenced
+from millstream.relay._kept import ENTRY_BYTES, Ended, Kept
 from millstream.relay._log import Acquired, Claim, End, Entry, Mode, Page, Push, Status, StreamInfo, StreamLog
 from millstream.streams._clock import ANYIO_CLOCK, Clock
+from millstream.streams._interrupt import clock_reader
 
 __all__ = ["MemoryLog"]
 
-ENTRY_BYTES = 200  # what an entry takes besides its payload: tuple, number, bytes object, slot
 RESUMABLE = (Status.OPEN, Status.ERROR, Status.ORPHANED)
 
 
@@ -35,8 +36,11 @@ class MemoryLog(StreamLog):
         lease: seconds after which a silent producer counts as dead.
         ttl: seconds that a stream without any write is kept.
         retain: seconds that it is kept after its end.
+        clock: what these seconds go by; a `FakeClock` in tests.
     Raises: ValueError: one of them is not positive.
     """
+
+    immediate = True
 
     def __init__(
         self,
@@ -58,14 +62,26 @@ class MemoryLog(StreamLog):
         self._ttl = ttl
         self._retain = retain
         self._clock = clock
-        self._streams: dict[str, _Kept] = {}
-        self._ended: dict[str, dict[str, _Kept]] = {}  # by owner, in the order in which they ended
-        self._ended_bytes: Counter[str] = Counter()
+        self._now = clock.now
+        self._streams: dict[str, Kept] = {}
+        self._ended = Ended()
         self._bytes = 0
         self._last_gen = 0
         self._followers: dict[str, dict[int, Push]] = {}
         self._cancels: dict[str, Callable[[str], None]] = {}
         self._n_followers = 0
+
+    async def __aenter__(self) -> Self:
+        """Be ready."""
+        self._now = clock_reader(self._clock)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the event loop."""
+        self._now = self._clock.now
+        await super().__aexit__(kind, error, trace)
 
     @property
     def n_bytes(self) -> int:
@@ -79,7 +95,7 @@ class MemoryLog(StreamLog):
 
     async def acquire(self, key: str, mode: Mode, claim: Claim) -> Acquired:
         """Elect the producer."""
-        now = self._clock.now()
+        now = self._now()
         kept = self._find(key)
         if kept is not None and kept.claim.token == claim.token:
             return Acquired(True, self._info(kept))
@@ -87,7 +103,7 @@ class MemoryLog(StreamLog):
             if kept.status not in RESUMABLE or kept.alive(now):
                 return Acquired(False, self._info(kept))
             kept.claim = kept.claim._replace(token=claim.token)
-            self._forget_end(key, kept)
+            self._ended.forget(key, kept)
         elif kept is not None and mode != "replace":
             return Acquired(False, self._info(kept))
         else:
@@ -95,7 +111,7 @@ class MemoryLog(StreamLog):
                 claim = claim._replace(secret=kept.claim.secret)
                 self._drop(key)
             self._make_room()
-            kept = self._streams[key] = _Kept(claim, now)
+            kept = self._streams[key] = Kept(claim, now)
         # Above the clock's milliseconds: not even a new process gives a number again.
         kept.gen = self._last_gen = max(self._last_gen + 1, int(time.time() * 1000))
         kept.epoch = kept.epoch or kept.gen
@@ -109,9 +125,11 @@ class MemoryLog(StreamLog):
         kept = self._writable(key, gen)
         if kept.seq < first - 1:
             raise LogError("entries before these are missing", reason="lost")
-        fresh = items[kept.seq - first + 1 :]
+        seq = kept.seq
+        fresh = items[seq - first + 1 :] if seq >= first else items
         if fresh:
-            self._add(key, kept, [Entry(kept.seq + i, data) for i, data in enumerate(fresh, 1)])
+            size = ENTRY_BYTES * len(fresh) + sum(map(len, fresh))
+            self._add(key, kept, [Entry(i, data) for i, data in enumerate(fresh, seq + 1)], size)
         self._touch(kept)
         return kept.cancel
 
@@ -125,7 +143,7 @@ class MemoryLog(StreamLog):
     async def orphan(self, key: str, gen: int, end: End) -> bool:
         """End a stream whose lease has run out."""
         kept = self._find(key)
-        if kept is None or kept.gen != gen or kept.status is not Status.OPEN or kept.alive(self._clock.now()):
+        if kept is None or kept.gen != gen or kept.status is not Status.OPEN or kept.alive(self._now()):
             return False
         self._end(key, kept, end)
         return True
@@ -136,7 +154,7 @@ class MemoryLog(StreamLog):
         if kept is None:
             return Status.MISSING
         before = kept.status
-        if before is Status.OPEN and kept.alive(self._clock.now()):
+        if before is Status.OPEN and kept.alive(self._now()):
             kept.cancel = kept.cancel or reason
             callback = self._cancels.get(key)
             if callback is not None:
@@ -189,21 +207,24 @@ class MemoryLog(StreamLog):
         return forget
 
     def adopt(self, key: str, info: StreamInfo, seq: int) -> None:
-        """Go on with a stream whose own log cannot be reached, behind entry `seq`; what came before is not here."""
+        """Go on with a stream whose own log cannot be reached, behind entry `seq`; what came before is not here.
+
+        Args: info: what that log said of the stream last. seq: number of its last entry.
+        """
         told = Claim("", info.protocol, info.media_type, info.meta, info.secret)
-        kept = self._streams[key] = _Kept(told, self._clock.now(), info.gen, info.epoch, first=seq + 1)
+        kept = self._streams[key] = Kept(told, self._now(), info.gen, info.epoch, first=seq + 1)
         self._touch(kept)
 
     # --- keeping -------------------------------------------------------------------------------------------------
 
-    def _find(self, key: str) -> _Kept | None:
+    def _find(self, key: str) -> Kept | None:
         kept = self._streams.get(key)
-        if kept is not None and kept.expires <= self._clock.now():
+        if kept is not None and kept.expires <= self._now():
             self._drop(key)
             return None
         return kept
 
-    def _writable(self, key: str, gen: int) -> _Kept:
+    def _writable(self, key: str, gen: int) -> Kept:
         kept = self._find(key)
         if kept is None:
             raise LogError("the stream is not there any more: it expired or was deleted", reason="gone")
@@ -213,8 +234,7 @@ class MemoryLog(StreamLog):
             raise StreamFenced(f"this stream was ended from outside: {kept.status.value}")
         return kept
 
-    def _add(self, key: str, kept: _Kept, entries: list[Entry]) -> None:
-        size = sum(ENTRY_BYTES + len(entry.data) for entry in entries)
+    def _add(self, key: str, kept: Kept, entries: list[Entry], size: int) -> None:
         self._make_room_for(key, kept, size)
         kept.entries += entries
         kept.n_bytes += size
@@ -223,21 +243,20 @@ class MemoryLog(StreamLog):
             self._bytes -= kept.trim()
         self._tell(key, kept.epoch, entries)
 
-    def _end(self, key: str, kept: _Kept, end: End) -> None:
+    def _end(self, key: str, kept: Kept, end: End) -> None:
         kept.status, kept.end = end.status, end
         kept.ends += 1
         kept.lease_until = 0.0
-        kept.expires = self._clock.now() + self._retain
+        kept.expires = self._now() + self._retain
         entry = Entry(kept.seq + 1, b"", end)
         kept.entries.append(entry)  # always fits: an end is never refused
         kept.n_bytes += ENTRY_BYTES
         self._bytes += ENTRY_BYTES
-        self._ended.setdefault(_owner(key), {})[key] = kept
-        self._ended_bytes[_owner(key)] += kept.n_bytes
+        self._ended.add(key, kept)
         self._tell(key, kept.epoch, [entry])
 
-    def _touch(self, kept: _Kept) -> None:
-        now = self._clock.now()
+    def _touch(self, kept: Kept) -> None:
+        now = self._now()
         kept.lease_until = now + self.lease
         kept.expires = now + self._ttl
 
@@ -247,47 +266,39 @@ class MemoryLog(StreamLog):
 
     def _drop(self, key: str) -> bool:
         kept = self._streams.pop(key)
-        self._forget_end(key, kept)
+        self._ended.forget(key, kept)
         self._bytes -= kept.n_bytes
         self._tell(key, 0, [])
         return True
 
     def _make_room(self) -> None:
-        if len(self._streams) >= self._max_streams:
-            now = self._clock.now()
-            for key in [key for key, kept in self._streams.items() if kept.expires <= now]:
-                self._drop(key)
-        full = len(self._streams) >= self._max_streams
-        if full and not self._drop_oldest_ended(lambda owner: len(self._ended[owner])):
+        if len(self._streams) < self._max_streams:
+            return
+        now = self._now()
+        expired = [key for key, kept in self._streams.items() if kept.expires <= now]
+        for key in expired:
+            self._drop(key)
+        if expired:
+            return
+        ended = self._ended.first_to_go(by_bytes=False)
+        if ended is None:
             raise LogError(
                 f"{self._max_streams} streams are running (max_streams)", reason="full", retryable=True, retry_after=1.0
             )
+        self._drop(ended)
 
-    def _make_room_for(self, key: str, kept: _Kept, size: int) -> None:
+    def _make_room_for(self, key: str, kept: Kept, size: int) -> None:
         while self._bytes + size > self._max_bytes:
-            if self._drop_oldest_ended(self._ended_bytes.__getitem__):
-                continue
-            if not kept.entries:
+            ended = self._ended.first_to_go(by_bytes=True)
+            if ended is not None:
+                self._drop(ended)
+            elif kept.entries:
+                self._bytes -= kept.trim()
+            else:
                 raise LogError(f"the running streams fill the log: {self._max_bytes} bytes (max_bytes)", reason="full")
-            self._bytes -= kept.trim()
 
-    def _drop_oldest_ended(self, taken: Callable[[str], int]) -> bool:
-        """Drop one stream of the owner who has taken most. Cost: O(owners)."""
-        if not self._ended:
-            return False
-        return self._drop(next(iter(self._ended[max(self._ended, key=taken)])))
-
-    def _forget_end(self, key: str, kept: _Kept) -> None:
-        if kept.end is None:
-            return
-        owner = _owner(key)
-        del self._ended[owner][key]
-        self._ended_bytes[owner] -= kept.n_bytes
-        if not self._ended[owner]:
-            del self._ended[owner], self._ended_bytes[owner]
-
-    def _info(self, kept: _Kept) -> StreamInfo:
-        now = self._clock.now()
+    def _info(self, kept: Kept) -> StreamInfo:
+        now = self._now()
         return StreamInfo(
             status=kept.status,
             seq=kept.seq,
@@ -303,41 +314,3 @@ class MemoryLog(StreamLog):
             ends=kept.ends,
             secret=kept.claim.secret,
         )
-
-
-def _owner(key: str) -> str:
-    """Return the owner's part of a key, see `stream_key`."""
-    return key.rpartition("/")[0]
-
-
-@dataclass(slots=True)
-class _Kept:
-    """One stream."""
-
-    claim: Claim
-    since: float
-    gen: int = 0
-    epoch: int = 0
-    first: int = 1  # seq of entries[0], or of the next entry if there is none
-    status: Status = Status.OPEN
-    cancel: str | None = None
-    end: End | None = None
-    ends: int = 0
-    lease_until: float = 0.0
-    expires: float = 0.0
-    n_bytes: int = 0
-    entries: deque[Entry] = field(default_factory=deque)
-
-    @property
-    def seq(self) -> int:
-        return self.first + len(self.entries) - 1
-
-    def alive(self, now: float) -> bool:
-        return now < self.lease_until
-
-    def trim(self) -> int:
-        """Drop the oldest entry and return its size."""
-        size = ENTRY_BYTES + len(self.entries.popleft().data)
-        self.first += 1
-        self.n_bytes -= size
-        return size

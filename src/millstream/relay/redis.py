@@ -1,20 +1,21 @@
 """`RedisLog`: streams in Redis 7 or Valkey, shared by all processes and machines that reach it.
 
-Commands leave through two lanes, one for writes and one for reads: a lane has one connection and one worker, which
-sends in one round trip what all tasks have ordered since the last. One more connection blocks in XREAD for all streams
-that this process follows. So a process holds three connections, whatever it serves. A connection is used by one thread
-at a time, from command to answer; a task that is cancelled only stops waiting, so nobody ever reads another's answer
-(S5).
+Commands leave through two lanes, one for writes and one for reads: a lane has one connection, and sends in one round
+trip what all tasks have ordered since the last. One more connection blocks in XREAD for all streams that this process
+follows. So a process holds three connections, whatever it serves. A task that is cancelled only stops waiting, so
+nobody ever reads another's answer (S5).
 
-redis-py's own asyncio client does not run on trio; its blocking connections in worker threads serve both, at the price
-of a thread hop per round trip (0.1 ms), which batching shares. What is guaranteed is what Redis guarantees: a failover
-may lose acknowledged writes, and readers then get ResumeGap. Source: RELAY.md sections 1, 3 to 5.
+redis-py connects and packs. Its blocking connections, not its asyncio client: that one does not run on trio. On
+asyncio the event loop itself sends and reads (`_direct.py`); on trio, through TLS, to a cluster and on Windows a thread
+does. An event takes two round trips to its reader, one that writes and one that waits; so does a burst.
+What is guaranteed is what Redis guarantees: a failover may lose acknowledged writes, and readers then get ResumeGap.
+Source: RELAY.md sections 1, 3 to 5.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,12 +24,14 @@ from anyio.abc import TaskGroup
 
 from millstream.errors import LogError, MissingExtra, StreamFenced, UsageError
 from millstream.relay import _scripts as lua
-from millstream.relay._lane import Connection, Lane, log_error
+from millstream.relay._connection import Connection, log_error
+from millstream.relay._lane import Lane
 from millstream.relay._log import Acquired, Claim, End, Mode, Page, Push, Status, StreamInfo, StreamLog
 from millstream.relay._reader import BLOCK_MS, Reader, parse_entry
 
 __all__ = ["RedisLog"]
 
+GOODBYE_SECONDS = 1.0  # for a thread that is in the middle of a command; one that cannot connect is left behind
 NUDGE_MS = 3_600_000  # life of a control key since its last use
 
 
@@ -77,30 +80,35 @@ class RedisLog(StreamLog):
         self._control = f"{prefix}:{{control/{secrets.token_hex(8)}}}:c"
         self._reader = Reader(Lane(connect, BLOCK_MS / 1000 + timeout), self._control, self._nudge)
         self._tasks: TaskGroup | None = None
-        self._scopes: list[anyio.CancelScope] = []
+        self._scope: anyio.CancelScope | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the workers. Connects at the first command."""
-        if self._scopes:
+        """Start the reader. Connects at the first command."""
+        if self._scope is not None:
             raise UsageError("this log was entered already: one log, one hub, once")
+        # Shielded: what is cancelled from outside may still have a word to hear.
+        self._scope = anyio.CancelScope(shield=True)
         self._tasks = await anyio.create_task_group().__aenter__()
-        for work, name in ((self._writes.work, "writes"), (self._reads.work, "reads"), (self._reader.work, "tail")):
-            # Shielded: producers that are cancelled from outside still have to say goodbye.
-            scope = anyio.CancelScope(shield=True)
-            self._scopes.append(scope)
-            self._tasks.start_soon(_inside, scope, work, name=f"millstream.relay.redis.{name}")
+        self._tasks.start_soon(self._read_on, self._scope, name="millstream.relay.redis.tail")
         return self
+
+    async def _read_on(self, scope: anyio.CancelScope) -> None:
+        with scope:
+            await self._reader.work()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the workers and close the connections."""
+        """Stop the reader and close the connections."""
         tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            for scope in self._scopes:
-                scope.cancel()
-            for lane in (self._writes, self._reads, self._reader.lane):
+        if tasks is not None and self._scope is not None:
+            self._scope.cancel()
+            lanes = (self._writes, self._reads, self._reader.lane)
+            for lane in lanes:
                 lane.close()
+            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
+                for lane in lanes:
+                    await lane.ended()
             await tasks.__aexit__(None, None, None)
 
     # --- the operations ------------------------------------------------------------------------------------------
@@ -195,11 +203,6 @@ class RedisLog(StreamLog):
 
     def _nudge(self, control: str | bytes, key: str = "", reason: str = "") -> None:
         self._writes.post("EVALSHA", lua.sha[lua.NUDGE], 1, control, key, reason, NUDGE_MS)
-
-
-async def _inside(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
-    with scope:
-        await work()
 
 
 def _ms(seconds: float) -> int:

@@ -63,7 +63,7 @@ class Answer:
         if self._reading is not None:
             self._reading.cancel()
 
-    async def head(self) -> None:
+    async def _head(self) -> None:
         """Answer HEAD: nothing is opened."""
         await self._close_unread()
         await self._connection.start(self._status, encoded(self._headers))
@@ -78,6 +78,9 @@ class Answer:
 
         Raises: what is no `StreamError`, after the client has been told that there was an error.
         """
+        if scope["method"] == "HEAD":
+            await self._head()
+            return
         try:
             if self._stopped:
                 await self._close_unread()
@@ -140,6 +143,7 @@ class Answer:
                     encode(batch, parts)  # pyright: ignore[reportArgumentType] # items, if it resumes
                 finally:
                     if data := parts[0] if len(parts) == 1 else b"".join(parts):
+                        connection.heartbeat = self._body.heartbeat  # none in the middle of a message
                         await write(data)
                 if self._stopped:
                     self._stop_reading()
@@ -152,6 +156,7 @@ class Answer:
         finally:  # what came before an event that cannot be encoded is not lost
             data = b"".join(parts)
             if data:
+                self._connection.heartbeat = self._body.heartbeat
                 await self._connection.write(data)
 
     async def _nothing(self) -> None:

@@ -37,7 +37,7 @@ class Body:
         ids: gives the id of an event, None for none.
         retry: milliseconds that a client waits before it reconnects.
     Attributes:
-        heartbeat: what to send in silence, b"" if the wire has nothing that means nothing.
+        heartbeat: what to send in silence, b"" if the wire has nothing that means nothing, or not at this place.
         resumable: whether a client can go on where it was cut off.
     Raises: EncodeError: `retry` is out of range.
     """
@@ -96,14 +96,17 @@ class RelayBody:
         if self._head:
             out.append(self._head)
             self._head = b""
+        if not self._framed:
+            out += [data for _, data in batch]
+            return
         for id, data in batch:
-            if not self._framed:
-                out.append(data)
+            if self._whole and 0 < data.find(b"\n\n") == len(data) - 2:  # one message: what relays are full of
+                out.append(b"id: %b\n%b" % (id.encode(), data))
                 continue
             # Of items that the application published as bytes, only whole messages can get an id.
             out.append(_with_id(data, id) if self._whole else data)
             self._whole = data.endswith(b"\n\n")
-            self.heartbeat = b":\n" if self._whole else b""
+        self.heartbeat = b":\n" if self._whole else b""
 
     def finish(self) -> bytes:
         """Return b"": the end of the wire stands in the data."""

@@ -3,8 +3,8 @@
 Theory: the task of the response sends, one more task watches. The watcher waits in `receive`, which tells of a client
 that has gone on servers of every ASGI version, also while nothing is sent (STREAMS.md S16); a `send` that raises
 OSError, as servers do from ASGI 2.4 on, says the same. Its wait has a deadline: then it looks whether a sign of life is
-due, or a `send` takes too long. So a message costs neither a task nor a scope, and an idle answer one wake-up per
-heartbeat. The two tasks never send at once.
+due, or a `send` takes too long. So a message costs neither a task nor a scope nor a timer, and an idle answer one
+wake-up per heartbeat. The two tasks never send at once.
 
 What else must change with this: `_asgi.while_connected`, the same without clocks, for the replay server.
 """
@@ -14,32 +14,37 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from anyio import CancelScope, Event, create_task_group
+from anyio import CancelScope, Event
 
-from millstream.server._asgi import Receive, Send
-from millstream.streams._clock import Clock
-from millstream.streams._interrupt import clock_reader
+from millstream.server._asgi import Message, Receive, Send
+from millstream.streams._beside import Beside
+from millstream.streams._clock import ANYIO_CLOCK, Clock
+from millstream.streams._interrupt import CancelledError, Watchdog, absorb, clock_reader, task_finder
 
-__all__ = ["Connection"]
+__all__ = ["ClientGone", "Connection"]
 
 log = logging.getLogger("millstream")
 
 Headers = list[tuple[bytes, bytes]]
 
 
-class ClientGone(Exception):  # never leaves `Connection.run`
+class ClientGone(Exception):  # never leaves the block of a `Connection`
     """The server says that nobody reads any more."""
 
 
 class Connection:
-    """What the response uses of `receive` and `send`.
+    """What the response uses of `receive` and `send`. Use it in `async with`, around all that sends.
+
+    The block is cancelled when the client has gone or does not read, and is then left without an exception.
 
     Args:
         idle: seconds of silence before a heartbeat; inf for none.
         send_timeout: seconds that one `send` may take; inf for no limit.
         begin_within: seconds before `early` is sent, so that the client sees the answer begin; inf for never.
+    Raises: what the server's `receive` raises, at the end of the block.
     Attributes:
         started: status and headers are sent.
         sending: the server has a message that it has not taken yet.
@@ -61,30 +66,36 @@ class Connection:
         self._begin_at = self._since + begin_within
         self.sending = False
         self._watcher_sends: Event | None = None
-        self._scope: CancelScope | None = None
+        self._scope = CancelScope()
+        self._watching = Beside(self._watch)
         self._failure: Exception | None = None
         self.started = False
         self.heartbeat = b""
         self.early: tuple[int, Headers] | None = None
         self.abandon: Callable[[], Awaitable[None]] | None = None
 
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work`, which sends, and cancel it when the client has gone or does not read.
+    async def __aenter__(self) -> Self:
+        """Watch."""
+        self._scope.__enter__()
+        await self._watching.enter()
+        return self
 
-        Raises: what `work` or the server's `receive` raises, not wrapped in an ExceptionGroup.
-        """
-        async with create_task_group() as tasks:
-            self._scope = tasks.cancel_scope
-            tasks.start_soon(self._watch)
-            try:
-                await work()
-            except ClientGone:
-                pass
-            except Exception as error:  # re-raised below, outside of the group that would wrap it
-                self._failure = error
-            tasks.cancel_scope.cancel()
-        if self._failure is not None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Watch no longer."""
+        cancelled: BaseException | None = None
+        try:
+            await self._watching.leave()
+        except BaseException as again:  # on trio, by a scope that is ours or further out: ours has to see it
+            cancelled = again
+            kind, error, trace = type(again), again, again.__traceback__
+        left = self._scope.__exit__(kind, error, trace)
+        if cancelled is not None and not left:
+            raise cancelled
+        if self._failure is not None and (error is None or left):
             raise self._failure
+        return bool(left) or isinstance(error, ClientGone)
 
     # --- sending -------------------------------------------------------------------------------------------------
 
@@ -125,17 +136,40 @@ class Connection:
 
     async def _watch(self) -> None:
         try:
-            while True:
-                with self._clock.move_on_at(self._wake_at()):
-                    if (await self._receive())["type"] == "http.disconnect":
-                        break
-                    continue  # of the request's body nobody wants anything
-                if not await self._look():
-                    break
+            while await self._still_there():
+                pass
         except Exception as error:
             self._failure = error
-        if self._scope is not None:
-            self._scope.cancel()
+        self._scope.cancel()
+
+    async def _still_there(self) -> bool:
+        """Wait for a message, or until something is due, and do it. False: the client has gone, or is given up."""
+        message: Message | None = None
+        if self._clock is ANYIO_CLOCK and task_finder() is not None:
+            message = await self._in_time()
+        else:
+            with self._clock.move_on_at(self._wake_at()):
+                message = await self._receive()
+        if message is None:
+            return await self._look()
+        # Of the request's body nobody wants anything.
+        return bool(message["type"] != "http.disconnect")
+
+    async def _in_time(self) -> Message | None:
+        """Return the next message, None at the time. As a scope with a deadline, which takes 1.1 KiB."""
+        message: Message | None = None
+        watchdog = Watchdog(self._wake_at)
+        try:
+            message = await watchdog.watch(self._receive())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        except CancelledError:
+            if not watchdog.barked or not absorb(watchdog):
+                raise
+        else:
+            if watchdog.barked:
+                absorb(watchdog)
+        finally:
+            watchdog.stop()
+        return message
 
     def _wake_at(self) -> float:
         # Whatever begins while the watcher waits cannot become due before one of these times has passed.

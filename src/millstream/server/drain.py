@@ -26,8 +26,9 @@ class Drain:
 
     Args:
         grace: seconds that streams have to finish by themselves.
-        signals: each begins the draining, and is then handed on to whoever handled it before, the server. Not for
-            servers that handle signals through the event loop, such as hypercorn, which has a `graceful_timeout`.
+        signals: the first begins the draining, a second ends it at once; each is then handed on to whoever handled it
+            before, the server. Not for servers that handle signals through the event loop, such as hypercorn, which has
+            a `graceful_timeout`, and granian, which has `workers_kill_timeout`.
     """
 
     def __init__(self, grace: float = 10.0, *, signals: Iterable[signal.Signals] = ()) -> None:
@@ -74,7 +75,7 @@ class Drain:
             stop()
 
     def discard(self, stop: Callable[[], None]) -> None:
-        """Forget it again."""
+        """Forget `stop` again: its response is over."""
         self._stops.discard(stop)
 
     async def _later(self) -> None:
@@ -91,6 +92,8 @@ class Drain:
         with anyio.open_signal_receiver(*self._signals) as received:
             task_status.started()
             async for sig in received:
+                if self.draining:
+                    self._stop_all()
                 self.begin()
                 _hand_on(sig, former[sig])
 

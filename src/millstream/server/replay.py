@@ -77,7 +77,8 @@ class ReplayApp:
 
     `POST` (or the index's `method`) to an endpoint of the index (`/v1/chat/completions`, `/v1/messages`) plays a
     recording of that endpoint: the one named by the header `x-millstream-recording`, else the next one of `turns`, else
-    a default one. `GET /recordings` lists them all.
+    a default one. `GET /recordings` lists them all. The request is read first, whatever it says, and times count from
+    its end.
 
     Args:
         recordings: a folder, or recordings by name; those of the package by default.
@@ -114,6 +115,8 @@ class ReplayApp:
         """
         if scope["type"] != "http":
             raise UsageError(f"ReplayApp serves HTTP only, not {scope['type']}")
+        if not await _read_request(receive):
+            return
         begun = anyio.current_time()
         path, method = scope["path"], scope["method"]
         methods = {endpoint: turns[0].info.get("method", "POST") for endpoint, turns in self._turns.items()}
@@ -158,6 +161,16 @@ class ReplayApp:
             await anyio.lowlevel.checkpoint()
         else:
             await anyio.sleep_until(begun + at / self.speed)
+
+
+async def _read_request(receive: Receive) -> bool:
+    """Read the request to its end, as a provider does; False: the client left before that."""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return False
+        if not message.get("more_body", False):
+            return True
 
 
 async def _refuse(send: Send, status: int, message: str, headers: dict[str, str] | None = None) -> None:

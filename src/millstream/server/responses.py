@@ -11,7 +11,6 @@ import math
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from millstream.errors import UsageError
@@ -126,13 +125,20 @@ class EventStreamResponse:
         connection = Connection(
             receive, send, idle=idle, send_timeout=send_timeout, begin_within=begin_within, clock=self._clock
         )
+        answer = self._answer(scope, connection)
+        drain = self._drain if scope["method"] != "HEAD" else None
+        if drain is not None:
+            drain.add(answer.stop)
         try:
-            await connection.run(partial(self._give, scope, connection))
+            async with connection:
+                await answer.give(scope)
         finally:
+            if drain is not None:
+                drain.discard(answer.stop)
             if self.background is not None:
                 await self.background()
 
-    async def _give(self, scope: Scope, connection: Connection) -> None:
+    def _answer(self, scope: Scope, connection: Connection) -> Answer:
         chosen = choose(header(scope, b"accept"), [wire.media_type for wire in self._wires])
         wire = self._wires[chosen]
         answer = Answer(
@@ -145,16 +151,7 @@ class EventStreamResponse:
             stoppable=self._drain is not None,
         )
         self._wires = [wire]  # the others are of no use any more
-        if scope["method"] == "HEAD":
-            await answer.head()
-            return
-        if self._drain is not None:
-            self._drain.add(answer.stop)
-        try:
-            await answer.give(scope)
-        finally:
-            if self._drain is not None:
-                self._drain.discard(answer.stop)
+        return answer
 
 
 def encoders(protocol: str | Encoder | Sequence[str], expose: bool | None) -> list[Encoder]:

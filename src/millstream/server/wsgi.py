@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from http.client import responses
 from typing import Any
 
@@ -67,9 +67,24 @@ class _Prepared:
         parts, self._parts = self._parts, []
         return b"".join(parts)
 
-    def _fail(self, error: Exception) -> bytes:
-        # What came before an event that cannot be encoded is not lost.
-        return b"".join(self._parts) + self._body.fail(error)
+    @contextmanager
+    def _told(self) -> Iterator[_Last]:
+        """Encode inside of it; what goes wrong there is in the last piece, and raised only after that is sent."""
+        last = _Last()
+        try:
+            yield last
+            last.data = self._body.finish()
+        except Exception as error:
+            # What came before an event that cannot be encoded is not lost.
+            last.data = b"".join(self._parts) + self._body.fail(error)
+            last.failure = None if isinstance(error, StreamError) else error
+
+
+class _Last:
+    """The last piece of a body, and what to raise behind it."""
+
+    data = b""
+    failure: Exception | None = None
 
 
 class EventStreamBody(_Prepared):
@@ -146,25 +161,15 @@ class EventStreamBody(_Prepared):
         if self._refused is not None:
             yield self._refused
             return
-        try:
+        with closing(self._pull), self._told() as last:
             while (batch := self._pull.next(self._heartbeat)) != []:
-                if batch is None:
-                    if self._body.heartbeat:
-                        yield self._body.heartbeat
-                    continue
-                data = self._encode(batch)
+                data = self._body.heartbeat if batch is None else self._encode(batch)
                 if data:
                     yield data
-            tail = self._body.finish()
-        except StreamError as error:
-            tail = self._fail(error)
-        except Exception as error:
-            yield self._fail(error)
-            raise
-        finally:
-            self._pull.close()
-        if tail:
-            yield tail
+        if last.data:
+            yield last.data
+        if last.failure is not None:
+            raise last.failure
 
 
 class AsyncEventStreamBody(_Prepared):
@@ -173,7 +178,7 @@ class AsyncEventStreamBody(_Prepared):
     Read it to its end or cancel the task that reads it, as Django does when the client has gone. No heartbeats: for
     those put `EventStreamResponse` beside Django, as an ASGI application of its own.
 
-    Args: as for `EventStreamBody`.
+    Args: events: what to send; it is owned and closed. args, options: as for `EventStreamBody`.
     """
 
     def __init__(self, events: Stream[Event], *args: Any, **options: Any) -> None:
@@ -186,20 +191,16 @@ class AsyncEventStreamBody(_Prepared):
         return self._chunks()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        try:
+        with self._told() as last:
             async with self._stream as stream:
                 async for batch in stream.batches():
                     data = self._encode(batch)
                     if data:
                         yield data
-            tail = self._body.finish()
-        except StreamError as error:
-            tail = self._fail(error)
-        except Exception as error:
-            yield self._fail(error)
-            raise
-        if tail:
-            yield tail
+        if last.data:
+            yield last.data
+        if last.failure is not None:
+            raise last.failure
 
 
 class _Single:

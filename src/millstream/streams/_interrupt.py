@@ -1,5 +1,5 @@
 """Ends a wait from outside on asyncio, as `asyncio.timeout` does: the task is cancelled, and the request is taken back
-where it arrives. The only place on this floor that knows asyncio.
+where it arrives. With `_beside.py` all on this floor that knows asyncio.
 
 Why not a cancel scope of anyio: it costs 2 us for each wait, and it must be entered before anybody knows whether there
 will be one. This costs 0.1 us, and only for those that suspend. What it cannot do: respect a shield that stands inside
@@ -19,7 +19,16 @@ from weakref import ref
 from millstream.core._batch import Waiter, Watched
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 
-__all__ = ["CancelledError", "Watchdog", "absorb", "clock_reader", "interrupt", "task_finder", "uninterrupted"]
+__all__ = [
+    "CancelledError",
+    "Watchdog",
+    "absorb",
+    "clock_reader",
+    "interrupt",
+    "soon_from_threads",
+    "task_finder",
+    "uninterrupted",
+]
 
 T = TypeVar("T")
 
@@ -38,6 +47,18 @@ def task_finder() -> Callable[[], Any] | None:
 def clock_reader(clock: Clock) -> Callable[[], float]:
     """Return `clock.now`, or what is ten times as fast for the loop's own clock on asyncio. For one event loop."""
     return get_running_loop().time if clock is ANYIO_CLOCK and _running() is not None else clock.now
+
+
+def soon_from_threads() -> Callable[..., object]:
+    """Return what has `fn(*args)` called soon in this event loop, from any thread.
+
+    It raises RuntimeError when the loop has ended.
+    """
+    if _running() is not None:
+        return get_running_loop().call_soon_threadsafe
+    from trio.lowlevel import current_trio_token
+
+    return current_trio_token().run_sync_soon
 
 
 def interrupt(waiter: Waiter) -> None:

@@ -1,0 +1,76 @@
+"""Orders of many tasks on one connection: each gets its own answer, and what leaves together is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import anyio
+import pytest
+
+from millstream.errors import LogError
+from millstream.relay._lane import MAX_ORDER_BYTES, MAX_ORDERS, Lane, _batch, _Order
+from millstream.relay.redis import connector
+from relay.engines import OnCluster, OnRedis
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["redis", "cluster"])
+def lane(request: pytest.FixtureRequest) -> Iterator[Lane]:
+    kind, server = {"redis": (OnRedis, "redis_server"), "cluster": (OnCluster, "redis_cluster")}[request.param]
+    on = kind(request.getfixturevalue(server))
+    made = Lane(connector(_server(on)), 5.0)
+    yield made
+    made.close()
+    on.close()
+
+
+def _server(on: OnRedis) -> Any:
+    if on.name == "redis":
+        return on.server.url
+    import redis
+
+    on.clients.append(redis.RedisCluster.from_url(on.server.url))
+    return on.clients[-1]
+
+
+async def test_an_error_is_the_answer_to_its_own_order_only(lane: Lane, anyio_backend: str) -> None:
+    answers: list[Any] = []
+
+    async def order(*command: Any) -> None:
+        try:
+            answers.append(await lane.call(*command))
+        except LogError as error:
+            answers.append((error.reason, error.retryable))
+
+    await lane.call("DEL", "x")
+    await lane.call("SET", "x", "1")
+    await lane.call("SET", "y", "1")  # another one, as trio begins tasks in any order
+    async with anyio.create_task_group() as tasks:
+        for command in (("GET", "y"), ("LPUSH", "x", "1"), ("INCR", "x")):
+            tasks.start_soon(order, *command)
+    assert sorted(map(str, answers)) == sorted(["b'1'", "('refused', False)", "2"])
+
+
+async def test_who_orders_when_it_is_closed_is_told_at_once(lane: Lane, anyio_backend: str) -> None:
+    await lane.call("PING")
+    lane.close()
+    lane.close()
+    with pytest.raises(LogError, match="the log was closed"):
+        await lane.call("PING")
+
+
+def test_what_leaves_together_is_bounded_in_orders_and_bytes(anyio_backend: str) -> None:
+    half = ("SET", "x", b"x" * (MAX_ORDER_BYTES // 2))
+    for commands, sizes in (([half] * 5, [2, 2, 1]), ([("PING",)] * (MAX_ORDERS + 1), [MAX_ORDERS, 1])):
+        orders: SimpleQueue[_Order | None] = SimpleQueue()
+        made = [_Order([command]) for command in commands]
+        for order in made:
+            orders.put(order)
+        batches = [_batch(orders) for _ in sizes]
+        assert [len(batch) for batch in batches] == sizes
+        assert [order for batch in batches for order in batch] == made
+        orders.put(None)
+        assert _batch(orders) == []
