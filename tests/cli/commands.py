@@ -5,6 +5,8 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 
+import uvicorn
+
 COMMAND = [sys.executable, "-m", "millstream.cli"]
 SECONDS = 30
 KEY = "sk-a-key-that-nobody/may-see"
@@ -35,6 +37,34 @@ def call(*args, input=None, cwd=None, **extra):
         check=False,
         cwd=cwd,
     )
+
+
+class Stopping(uvicorn.Server):
+    """A server that stops as soon as it has begun."""
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        self.should_exit = True
+
+
+PARROT = """
+from millstream import providers
+
+class Parrot(providers.Provider):
+    name = "parrot"
+
+    def __init__(self, model, *, wings, **more): ...
+"""
+
+
+def parrot(folder):
+    """A package in this folder with a provider that takes neither an address nor nothing; gives its `PYTHONPATH`."""
+    info = folder / "parrot-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[millstream.providers]\nparrot = parrot:Parrot\n")
+    (folder / "parrot.py").write_text(PARROT)
+    return os.pathsep.join([str(folder), environment()["PYTHONPATH"]])
 
 
 def failed(done, code, *words):

@@ -97,6 +97,14 @@ def test_ratios_are_to_the_first_within_a_round():
     assert found.row("ours").ratios == [1.0] * found.rounds
     assert found.row("ours").ns == pytest.approx(0.001 / 10 * 1e9, rel=0.5)
     assert all(row.correct for row in found.rows)
+    with pytest.raises(KeyError, match="nobody"):
+        found.row("nobody")
+
+
+def test_a_time_of_0_is_no_measurement(monkeypatch):
+    monkeypatch.setattr(_measure, "process_time", lambda: 5.0)
+    with pytest.raises(ValueError, match="the clock is too coarse"):
+        measure(group(contender("ours")), 0.01)
 
 
 def test_what_measures_itself_is_believed():
@@ -160,6 +168,27 @@ def test_the_table_ends_with_ratios_and_says_what_is_missing(tmp_path):
     summary = done.stdout.partition("Times as long as millstream")[2]
     assert "httpx-sse" in summary
     assert " x" in summary
+
+
+def test_a_program_that_is_missing_is_named():
+    done = call("bench", "framing", "--seconds", "0.1", PATH="")
+    assert done.returncode == 0, done.stderr
+    assert "without eventsource-parser, node: not installed: node" in " ".join(done.stdout.split())
+
+
+def test_the_summary_names_others_with_their_versions_and_not_what_is_ours(monkeypatch, capsys):
+    some = group(
+        contender("millstream"),
+        contender("millstream, another way"),
+        contender("of Python", package="pytest"),
+        contender("of npm", package="no-package-of-python"),
+    )
+    monkeypatch.setattr(bench, "_measure_all", lambda chosen, seconds: [measure(some, 0.01)])
+    assert main(["bench", "encode"]) == 0
+    summary = capsys.readouterr().out.partition("Times as long as millstream")[2]
+    assert f"of Python {pytest.__version__}" in summary
+    assert "of npm" in summary
+    assert "another way" not in summary
 
 
 def test_a_terminal_sees_progress():

@@ -1,10 +1,14 @@
+import io
 import json
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from cli.commands import KEY, Terminal, call, failed, replaying
-from millstream.cli import chat
+from cli.commands import KEY, Terminal, call, failed, parrot, replaying, started
+from millstream.cli import chat, main
 from providers.live import Scripted, chunk, head, whole
 
 pytest.importorskip("pty")
@@ -94,6 +98,37 @@ def test_words_of_a_model_cannot_command_the_terminal():
     assert done.stdout == "]0;owned31m\n"
 
 
+def test_words_of_which_nothing_can_be_shown_are_nothing():
+    body = delta(content="\x07") + delta(content="Hi") + delta(content="\x07") + END
+    with Scripted(whole("200 OK", body, "text/event-stream")) as server:
+        assert talk(server, input="1\n").stdout == "Hi\n"
+
+
+def test_ctrl_c_ends_a_script_and_leaves_the_server():
+    def endless(connection):
+        connection.send(head())
+        connection.send_until_left(chunk(delta(content="blah\n")))
+
+    with (
+        Scripted(endless) as server,
+        started("chat", "--base-url", server.url + "/v1", stdin=subprocess.PIPE) as process,
+    ):
+        process.stdin.write(b"a\nb\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"blah\n"
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=30)
+        assert server.connections[0].left.wait(10)
+    assert (process.returncode, complaints, len(server.asked)) == (130, b"", 1)
+
+
+def test_a_program_may_call_it_with_streams_of_its_own(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
+    with Scripted(says("fine")) as server:
+        assert main(["chat", "--base-url", server.url + "/v1"]) == 0
+    assert capsys.readouterr().out == "fine\n"
+
+
 def test_what_is_typed_need_not_be_utf8():
     with Scripted(says("ok")) as server:
         done = talk(
@@ -115,6 +150,12 @@ def test_what_is_typed_need_not_be_utf8():
 )
 def test_wrong_use_is_one_line_with_the_remedy(args, words):
     assert failed(call("chat", *args, input="hello\n"), 2, *words)
+
+
+@pytest.mark.parametrize("args", [[], ["--base-url", "http://127.0.0.1:9/v1"]])
+def test_what_a_provider_of_another_package_does_not_take_is_wrong_use(tmp_path, args):
+    done = call("chat", "--provider", "parrot:x", *args, PYTHONPATH=parrot(tmp_path))
+    assert failed(done, 2, "'parrot:x' cannot be made so", "wings")
 
 
 def test_a_refused_connection_says_where():

@@ -167,13 +167,14 @@ def test_wrong_use_is_one_line_with_the_remedy(tmp_path, args, words):
 
 
 def test_a_foreign_index_is_left_alone(tmp_path):
-    (tmp_path / "INDEX.json").write_text("{}")
-    assert failed(call("record", "-", tmp_path / "one", input="data: 1\n\n"), 2, "no index of recordings")
-    assert (tmp_path / "INDEX.json").read_text() == "{}"
+    for index in ("{}", "nonsense"):
+        (tmp_path / "INDEX.json").write_text(index)
+        assert failed(call("record", "-", tmp_path / "one", input="data: 1\n\n"), 2, "no index of recordings")
+        assert (tmp_path / "INDEX.json").read_text() == index
     (tmp_path / "file").write_text("")
     assert failed(call("record", "-", tmp_path / "file" / "one", input="data: 1\n\n"), 1, "cannot write")
 
 
 def test_a_protocol_is_noted_by_its_name(tmp_path):
     call("record", "-", tmp_path / "one", "-p", "anthropic", input="data: 1\n\n")
-    assert load_recordings(tmp_path)["one"].info["api"] in ms.decoder_names()
+    assert load_recordings(tmp_path)["one"].info["api"] in ms.protocols.decoder_names()

@@ -3,8 +3,9 @@ import socket
 
 import openai
 import pytest
+import uvicorn
 
-from cli.commands import call, failed, replaying, started
+from cli.commands import Stopping, call, failed, replaying, started
 from millstream.cli import main
 
 CHAT = "/v1/chat/completions"
@@ -30,6 +31,8 @@ def test_the_steps_of_a_run_are_served_one_after_the_other():
     assert ["> get_weather(" in one for one in shown] == [True, False, True]
     with started("replay", "--port", "0", *steps) as process:
         lines = [process.stdout.readline().decode() for _ in range(4)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
     assert lines[3] == "  in turn, again and again: chat-tool-call, chat-text\n"
 
 
@@ -55,6 +58,12 @@ def test_ctrl_c_ends_it_while_a_stream_runs():
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
         assert process.stderr.read() == b""
+
+
+def test_a_server_that_stops_by_itself_has_ended_well(monkeypatch, capsys):
+    monkeypatch.setattr(uvicorn, "Server", Stopping)
+    assert main(["replay", "--port", "0"]) == 0
+    assert capsys.readouterr().out.startswith("serving 6 recordings on http://127.0.0.1:")
 
 
 def test_a_port_that_is_taken():

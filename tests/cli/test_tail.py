@@ -1,4 +1,6 @@
+import gzip
 import json
+import random
 import re
 import signal
 import subprocess
@@ -6,7 +8,9 @@ import subprocess
 import pytest
 
 import millstream as ms
-from cli.commands import KEY, Terminal, call, failed, replaying, started
+from cli.commands import COMMAND, KEY, Terminal, call, environment, failed, replaying, started
+from millstream.cli import tail
+from millstream.cli._source import Source
 from millstream.server.replay import PACKAGED
 from providers.live import Scripted, chunk, head, whole
 
@@ -241,6 +245,65 @@ def test_what_is_no_stream_is_refused():
     assert bad.stdout.splitlines()[0].endswith("  {}")
 
 
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+@pytest.mark.parametrize("args", [["tail", "-"], ["chat", "--base-url", "http://127.0.0.1:9/v1"]])
+def test_a_stream_that_is_closed_is_an_empty_one(args, stream):
+    """As a shell closes it: `millstream tail - <&-`."""
+    number = {"stdin": 0, "stdout": 1, "stderr": 2}[stream]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {number}>&-', "sh", *COMMAND, *args],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        input="",
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("0 messages" in done.stdout) == (args[0] == "tail" and stream != "stdout")
+
+
+def test_what_cannot_be_read_is_a_failure_in_one_line(tmp_path):
+    with (tmp_path / "x").open("w") as only_written:
+        done = subprocess.run(
+            [*COMMAND, "tail", "-"], stdin=only_written, env=environment(), capture_output=True, text=True, check=False
+        )
+    assert failed(done, 1, "cannot read: Bad file descriptor")
+
+
+def test_the_framing_is_found_behind_blank_lines_however_they_are_cut_and_nothing_is_lost():
+    for pieces, framing in (([b"\n", b"\xef\xbb\xbf"[:2], b"{}\n"], "sse"), ([b"\n", b" ", b"{}\n"], "ndjson")):
+        source = Source("some", iter(pieces))
+        assert (source.framing(), b"".join(source.chunks)) == (framing, b"".join(pieces))
+    assert failed(call("tail", "-", input=" \n\n"), 1, "3 bytes and no message")
+
+
+def test_what_came_before_a_limit_is_shown():
+    """A small piece of the wire can be large when it is unpacked."""
+    body = gzip.compress(b"data: first\n\ndata: " + random.randbytes(5 * 2**20).hex().encode(), 1)  # to a half, no more
+    with Scripted(whole("200 OK", body, "text/event-stream", "content-encoding: gzip\r\n")) as server:
+        done = call("tail", server.url)
+    assert failed(done, 1, "LimitExceeded", "max_event_bytes")
+    assert "first" in done.stdout
+
+
+def test_what_came_before_a_limit_in_the_same_piece_is_shown(capsys):
+    source = Source("some", iter([b"data: first\n\ndata: " + b"x" * 9 * 2**20]))
+    with pytest.raises(ms.LimitExceeded):
+        tail._messages(source, "sse", as_json=True)
+    assert json.loads(capsys.readouterr().out)["data"] == "first"
+
+
+def test_an_error_body_without_end_is_read_so_far():
+    def answer(connection):
+        connection.send(head("500 No"))
+        connection.send_until_left(chunk(b"x" * 65536))
+
+    with Scripted(answer) as server:
+        assert failed(call("tail", server.url), 1, "500")
+        assert server.connections[0].left.wait(10)
+
+
 def test_a_limit_is_a_failure_in_one_line():
     assert failed(call("tail", "-", input="data: " + "x" * 9 * 2**20), 1, "LimitExceeded", "max_event_bytes")
 
@@ -297,3 +360,21 @@ def test_a_narrow_encoding_ends_nothing():
     narrow = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     assert "  | ?" in call("tail", "-", "-p", "openai", input=body, **narrow).stdout
     assert '"text":"日"' in call("tail", "-", "-p", "openai", "--json", input=body, **narrow).stdout
+
+
+@pytest.mark.parametrize("typed", [[], ["-p", "openai"]])
+@pytest.mark.parametrize("coding", ["compress", "gzip, gzip", "br"])
+def test_a_content_coding_that_nobody_undoes_is_told(typed, coding):
+    answer = whole("200 OK", b"\x1f\x8b\x00\x00", "text/event-stream", f"content-encoding: {coding}\r\n")
+    with Scripted(answer) as server:
+        assert failed(call("tail", server.url, *typed), 1, "UnexpectedContentType", coding)
+
+
+def test_a_compressed_stream_is_read_and_a_bomb_has_a_limit():
+    said = gzip.compress(b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n' * 3)
+    with Scripted(whole("200 OK", said, "text/event-stream", "content-encoding: gzip\r\n")) as server:
+        done = call("tail", server.url)
+    assert done.stdout.count("Hi") == 3
+    bomb = gzip.compress(b": " + b"x" * 6_000_000)
+    with Scripted(whole("200 OK", bomb, "text/event-stream", "content-encoding: gzip\r\n")) as server:
+        assert failed(call("tail", server.url), 1, "LimitExceeded", "max_inflation")

@@ -163,7 +163,7 @@ HOSTILE_NAME = "n\x1b[2J"
     ("event", "said"),
     [
         (
-            ms.ToolCall("c", HOSTILE_NAME, b'{"a"', validity=ms.Validity.INCOMPLETE),
+            ms.ToolCall("c", HOSTILE_NAME, b'{"a"', validity=ms.events.Validity.INCOMPLETE),
             'n[2J({"a") [incomplete: not to be run]',
         ),
         (ms.ToolResult("c", "f", {"a": [1, None]}), 'f gave {"a":[1,null]}'),

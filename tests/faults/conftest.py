@@ -15,7 +15,7 @@ import millstream as ms
 from faults.layers import Served
 from millstream.server.replay import ReplayApp
 from millstream.streams.retry import PROCESS_BUDGET
-from providers.live import Front, serving
+from providers.live import serving
 from relay.conftest import on_redis, redis_server
 
 __all__ = ["on_redis", "redis_server"]
@@ -39,7 +39,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def replay_url() -> Iterator[str]:
     """The replay server, in a thread, with the packaged recordings."""
-    with serving(Front(ReplayApp(RECORDINGS, speed=math.inf))) as url:  # `Front` reads requests to their end
+    with serving(ReplayApp(RECORDINGS, speed=math.inf)) as url:
         httpx2.get(url + "/recordings", trust_env=False)  # until it is up, it opens descriptors
         yield url
 

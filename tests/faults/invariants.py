@@ -327,7 +327,7 @@ def is_last(event: Any) -> bool:
 
 def comparable(events: list[Any]) -> list[Any]:
     """Exceptions have no equality of their own."""
-    return [ms.encode_event(event) if isinstance(event, ms.Error) else event for event in events]
+    return [ms.events.encode_event(event) if isinstance(event, ms.Error) else event for event in events]
 
 
 def outcome_of(events: list[Any], error: BaseException | None) -> str:
@@ -346,7 +346,7 @@ def outcome_of(events: list[Any], error: BaseException | None) -> str:
             return "LimitExceeded"
         case ms.ConnectionFailed():
             return "TransportError"
-        case ms.UnexpectedContentType():
+        case ms.errors.UnexpectedContentType():
             return "Refused"
         case ms.ParseError():
             return "ProtocolError"

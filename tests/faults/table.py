@@ -156,7 +156,7 @@ SHORT_OF: dict[int, str] = {
     75: "Eviction is, to a reader, the same as FLUSHALL.",
     82: "Ids hold no time.",
     84: "Two seconds on a loaded machine in place of 100 ms; the time is that of an idle machine.",
-    85: "uvicorn only, 60 streams (1,000 with MILLSTREAM_LONG=1); no second SIGTERM, neither hypercorn nor granian.",
+    85: "The last event is uvicorn's; hypercorn and granian end streams by their own deadlines, and without a word.",
     89: "A server whose files may not grow, in place of a disk.",
     92: "On a clock that is moved; a real suspend needs a laptop.",
 }

@@ -421,7 +421,7 @@ def test_fault_54_two_threads_in_one_decoder_get_an_error_and_never_a_mixture() 
         for i in range(n):
             try:
                 got[me] += decoder.feed(event(delta(f"{me}:{i}")))
-            except ms.ConcurrentUseError:
+            except ms.errors.ConcurrentUseError:
                 refused[me] += 1
 
     threads = [threading.Thread(target=feed, args=[me]) for me in (0, 1)]
@@ -446,9 +446,9 @@ async def test_fault_56_what_failed_stays_failed() -> None:
     assert decoder.feed(event(delta("more"))) == []
     parser = ms.SSEParser(max_event_bytes=10)
     for _ in range(3):
-        with suppress(ms.LimitExceeded, ms.ParserClosed):
+        with suppress(ms.LimitExceeded, ms.errors.ParserClosed):
             parser.feed(b"data: " + b"x" * 100)
-        with pytest.raises((ms.LimitExceeded, ms.ParserClosed)):
+        with pytest.raises((ms.LimitExceeded, ms.errors.ParserClosed)):
             parser.feed(b"")
     stream = ms.stream(Probe([b"data: " + b"x" * 100]), "openai-chat", limits=ms.Limits(max_event_bytes=10))
     with pytest.raises(ms.LimitExceeded):

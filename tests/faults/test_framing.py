@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -82,7 +83,7 @@ async def test_fault_35_what_is_no_unicode_is_replaced_or_an_error_but_never_a_b
     whole = await decoded(body)
     assert whole.text.startswith("a")
     assert whole.outcome in ("Completed", "ProtocolError")
-    assert b"".join(ms.encode_event(one) for one in whole.events).decode()
+    assert b"".join(ms.events.encode_event(one) for one in whole.events).decode()
     for size in (1, 2, 3):
         assert comparable((await decoded(body, size)).events) == comparable(whole.events)
 
@@ -128,6 +129,31 @@ async def test_fault_36_lines_and_names_count_together(size: int) -> None:
         assert (await decoded(body, size, limits=limits)).outcome == "LimitExceeded", body[:10]
 
 
+def test_fault_36_lines_are_bounded_by_the_bytes_that_each_of_them_keeps() -> None:
+    """M2: a line of data keeps one byte at least, its line end, so a cap on bytes is one on lines too."""
+    parser = ms.SSEParser(max_event_bytes=1000)
+    assert parser.feed(b"data:\n" * 993) == []  # the next line alone takes five
+    assert parser.error is None
+    with pytest.raises(ms.LimitExceeded) as caught:
+        parser.feed(b"data:\n" * 10)
+    assert caught.value.option == "max_event_bytes"
+
+
+def test_fault_36_lines_that_are_not_kept_take_no_memory() -> None:
+    parser = ms.SSEParser(max_event_bytes=1000)
+    lines = b"id: 1\nevent: a\nretry: 5\nnobody: knows\n: comment\n" * 1000
+    parser.feed(lines)
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            assert parser.feed(lines) == []
+        assert tracemalloc.get_traced_memory()[1] < 10_000
+    finally:
+        tracemalloc.stop()
+    (message,) = parser.feed(b"data: x\n\n")
+    assert (message.id, message.event, message.retry, message.data) == ("1", "a", 5, "x")
+
+
 def test_fault_37_numbers_depth_and_keys_of_an_object() -> None:
     """The table of verdicts; C, scalar C and the oracle in Python are compared in tests/core and tests/c."""
     for text, verdict in (
@@ -135,9 +161,9 @@ def test_fault_37_numbers_depth_and_keys_of_an_object() -> None:
         (b"[" * 129 + b"]" * 129, ms.LimitExceeded),
         (b"9" * 4300, None),
         (b"9" * 4301, ms.LimitExceeded),
-        (b"1e999", ms.InvalidJSON),
-        (b"NaN", ms.InvalidJSON),
-        (b"-Infinity", ms.InvalidJSON),
+        (b"1e999", ms.errors.InvalidJSON),
+        (b"NaN", ms.errors.InvalidJSON),
+        (b"-Infinity", ms.errors.InvalidJSON),
         (b"-0", None),
         (b'{"a":1,"a":2}', None),
     ):

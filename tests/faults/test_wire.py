@@ -495,6 +495,6 @@ async def test_fault_42_an_answer_too_many_is_not_taken_for_the_next(first: byte
     """What comes behind an answer in the same packet. (What comes after the next request was sent, nobody can tell.)"""
     with Scripted(first + text_answer("smuggled"), text_answer("mine"), text_answer("mine")) as server:
         model = ms.provider("openai:m", base_url=server.url, api_key=KEY, retry=None)
-        with suppress(ms.UnexpectedContentType):
+        with suppress(ms.errors.UnexpectedContentType):
             await model.generate_text("hi")
         assert (await model.generate_text("hi")).text == "mine"

@@ -22,6 +22,13 @@ FAILED, WRONG_USE = 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 
 
+def _open_streams() -> None:
+    """Let a stream that whoever started the program has closed (`<&-`, `>&-`) be an empty one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (to the end of the process)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -29,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns: the exit code: 0, 1 for a failure, 2 for wrong use or a missing extra, 130 after Ctrl-C.
     Raises: SystemExit: by argparse, after `--help`, `--version` and for wrong arguments.
     """
+    _open_streams()
     args = make_parser().parse_args(argv)
     try:
         run: Callable[[Namespace], int] = import_module(f"millstream.cli.{args.command}").run

@@ -128,6 +128,8 @@ def _read(fd: int, *, follow: bool) -> Iterator[bytes]:
 def _respond(args: Namespace, secrets: Secrets, decoder: Decoder | None) -> Iterator[Source]:
     import httpx2
 
+    from millstream.streams.sources._coding import measured, refuse_unreadable
+
     body = _body(args.data)
     url = urlsplit(args.source)
     for secret in (url.password or "", *(pair.partition("=")[2] for pair in url.query.split("&"))):
@@ -146,11 +148,12 @@ def _respond(args: Namespace, secrets: Secrets, decoder: Decoder | None) -> Iter
             client.stream(method, args.source, headers=headers, content=body) as response,
         ):
             _check(response, host, decoder)
+            refuse_unreadable(response, decoder.provider if decoder else host)
             request = None
             with suppress(orjson.JSONDecodeError):
                 request = orjson.loads(body or b"null")
             content_type = response.headers.get("content-type", "")
-            chunks = _chunks(response, name, args.idle_timeout)
+            chunks = measured(response, _chunks(response, name, args.idle_timeout), DEFAULT_LIMITS)
             yield Source(name, chunks, url.path or "/", response.status_code, content_type, request, method)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise _explain(error, name, args.idle_timeout) from None

@@ -13,6 +13,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -47,7 +48,7 @@ def run(args: Namespace) -> int:
         print(printable(f"{model!r}: `exit` or Ctrl-D ends, Ctrl-C stops an answer", one_line=True))
         _edit_lines()
     with start_blocking_portal() as portal:
-        for said in ms.user_inputs(_lines(interactive)):
+        for said in ms.providers.user_inputs(_lines(interactive)):
             if not _turn(portal, talk, said, show, interactive):
                 return 1
     return 0
@@ -56,7 +57,7 @@ def run(args: Namespace) -> int:
 def _model(args: Namespace) -> ms.Provider:
     name = args.provider or ("compatible" if args.base_url else "")
     if not name:
-        known = ", ".join(ms.provider_names())
+        known = ", ".join(ms.providers.provider_names())
         raise CommandError(f"whom to talk with? --provider NAME:MODEL or --base-url URL; names: {known}", 2)
     options = {"base_url": args.base_url} if args.base_url else {}
     if args.key_env is not None:
@@ -67,10 +68,8 @@ def _model(args: Namespace) -> ms.Provider:
         return ms.provider(name, **options)
     except ms.AuthError as error:
         raise CommandError(f"{error.message}; --key-env names another variable", 2) from None
-    except TypeError:
-        if not options:
-            raise
-        raise CommandError(f"the provider {name!r} takes no {' or '.join(options)}", 2) from None
+    except TypeError as error:  # by the provider of another package
+        raise CommandError(f"the provider {name!r} cannot be made so: {error}", 2) from None
 
 
 def _turn(portal: BlockingPortal, talk: ms.Conversation, said: str, show: _Shown, interactive: bool) -> bool:
@@ -150,10 +149,8 @@ def _lines(interactive: bool) -> Iterator[str]:
 
 def _edit_lines() -> None:
     """Let `input` have a history and line editing, where Python has it."""
-    try:
+    with suppress(ImportError):
         import readline  # noqa: F401
-    except ImportError:
-        return
 
 
 def current_time(zone: str = "UTC") -> str:

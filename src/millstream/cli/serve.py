@@ -13,6 +13,7 @@ import signal
 import socket
 import warnings
 from argparse import Namespace
+from contextlib import suppress
 from functools import partial
 from inspect import signature
 from multiprocessing import current_process
@@ -22,7 +23,8 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 import millstream as ms
-from millstream.cli._failure import CommandError, printable
+from millstream.cli._failure import CommandError, complain, printable
+from millstream.cli._heads import BoundedHeads
 from millstream.cli._port import listen
 from millstream.server.gateway import Gateway, GatewayLimits, Keys
 
@@ -37,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def run(args: Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM, and then until the streams have ended or the grace is over.
 
-    Returns: 0; uvicorn ends the process by the signal that it got.
+    Returns: 0, or 1 if it could not start; uvicorn ends the process by the signal that it got.
     Raises: CommandError: an argument, a key or the port will not do.
     """
     _refuse_open_door(args)
@@ -48,6 +50,7 @@ def run(args: Namespace) -> int:
         partial(make_gateway, args),
         factory=True,
         workers=args.workers,
+        http=BoundedHeads,
         lifespan="on",
         ws="none",
         log_config=None,
@@ -66,10 +69,9 @@ def run(args: Namespace) -> int:
         # As in `replay`: Ctrl-C may come before uvicorn's loop runs.
         warnings.filterwarnings("ignore", "coroutine 'Server.serve' was never awaited", RuntimeWarning)
         server = uvicorn.Server(config)
-        server.run(sockets=[sock])
-        if not server.started:
-            raise CommandError("the gateway could not start")
-    return 0
+        with suppress(SystemExit):  # of newer versions of uvicorn, where it could not start
+            server.run(sockets=[sock])
+        return 0 if server.started else complain("serve", "the gateway could not start", 1)
 
 
 def _supervisor(config: uvicorn.Config, sock: socket.socket) -> Any:
@@ -119,8 +121,8 @@ def _provider(spec: str) -> tuple[str, ms.Provider]:
         made = ms.provider(f"{match['provider']}:{model}", **options)
     except ms.AuthError as error:
         raise CommandError(f"{error.message}; key_env=NAME names another variable", 2) from None
-    except TypeError:
-        raise CommandError(f"the provider {match['provider']!r} takes no {' or '.join(given)}", 2) from None
+    except TypeError as error:  # by the provider of another package
+        raise CommandError(f"the provider {match['provider']!r} cannot be made so: {error}", 2) from None
     return match["name"] or model or match["provider"], made
 
 

@@ -48,6 +48,11 @@ async def dial(loop: asyncio.AbstractEventLoop, host: str, port: int, local: str
     except BaseException:
         _close(found)
         raise
+    return _one_of(found, errors)
+
+
+def _one_of(found: list[socket.socket], errors: list[str]) -> socket.socket:
+    """Keep the first; two may have answered at the same time."""
     if not found:
         raise OSError("; ".join(errors))
     _close(found[1:])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx2
 
-from millstream.http import _anyio
+from millstream.http import _anyio, _asyncio
 from millstream.http._exchange import Exchange
 from millstream.http._pool import Origin, Pool
 from millstream.http._request import Head, is_replayable, write_head
@@ -53,10 +55,11 @@ class Transport(httpx2.AsyncBaseTransport):
         self._elsewhere: dict[str, Any] = {"proxy": proxy, "http2": http2, "uds": uds}
         self._other: httpx2.AsyncHTTPTransport | None = None
         self._context: ssl.SSLContext | None = None
+        self._reading_certificates = anyio.Lock()
         self._pool = Pool(limits.max_connections, limits.max_keepalive_connections, limits.keepalive_expiry)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send, and return the response when its headers are here.
+        """Send the request, and return the response when its headers are here.
 
         Raises: ConnectError, ConnectTimeout, PoolTimeout, WriteError, WriteTimeout, ReadError, ReadTimeout,
             RemoteProtocolError, LocalProtocolError, UnsupportedProtocol; none of them names a header's value.
@@ -116,12 +119,9 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def _connect(self, origin: Origin, seconds: float | None) -> Any:
         scheme, host, port, server_name = origin
-        context = self._ssl_context() if scheme == "https" else None
+        context = await self._ssl_context() if scheme == "https" else None
         on_asyncio = type(anyio.CancelScope()).__module__.endswith("asyncio")
-        if on_asyncio:
-            from millstream.http._asyncio import connect
-        else:
-            connect = _anyio.connect  # type: ignore[assignment]
+        connect: Any = _asyncio.connect if on_asyncio else _anyio.connect
         try:
             with anyio.fail_after(seconds):
                 return await connect(
@@ -132,9 +132,13 @@ class Transport(httpx2.AsyncBaseTransport):
         except CONNECTION_FAILURES as error:
             raise httpx2.ConnectError(f"no connection to {host}:{port}: {error}") from error
 
-    def _ssl_context(self) -> ssl.SSLContext:
+    async def _ssl_context(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = httpx2.create_ssl_context(verify=self._verify, trust_env=self._trust_env)
+            async with self._reading_certificates:
+                if self._context is None:
+                    # In a thread: there are hundreds of certificates, which would hold the event loop up for 100 ms.
+                    make = partial(httpx2.create_ssl_context, verify=self._verify, trust_env=self._trust_env)
+                    self._context = await anyio.to_thread.run_sync(make, abandon_on_cancel=True)
         return self._context
 
     def _is_for_other(self, request: httpx2.Request) -> bool:

@@ -103,7 +103,7 @@ class HTTPProvider(BaseProvider):
         return f"<{type(self).__name__} {self.model!r} at {self.base_url}>"
 
     def open(self, request: Request) -> Stream[Event]:
-        """Make the stream of one model call, of several attempts if need be. Raises: as `BaseProvider.open`."""
+        """Make the stream of one model call, of several attempts if need be. All as for `BaseProvider.open`."""
         body = dumps(self._body(request))
         url = self._url(request)
 
@@ -142,7 +142,7 @@ class HTTPProvider(BaseProvider):
 
     def _has_own_auth(self) -> bool:
         """Whether the caller has given headers that take the place of a key."""
-        return any(name in ("authorization", "api-key", "x-api-key") for name in self._headers)
+        return any(name in ("authorization", "api-key", "x-api-key", "x-goog-api-key") for name in self._headers)
 
     # --- the rest ------------------------------------------------------------------------------------------------
 

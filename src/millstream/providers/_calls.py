@@ -58,8 +58,9 @@ class BaseProvider(Provider, ABC):
 
     @abstractmethod
     def open(self, request: Request) -> Stream[Event]:
-        """Make the stream of one model call.
+        """Make the stream of one model call. Nothing is sent before it is entered or iterated.
 
+        Args: request: all that is asked, the settings of provider and call included.
         Raises: Inexpressible, InvalidMessage: this wire cannot say what is asked.
         """
 
@@ -116,8 +117,10 @@ class BaseProvider(Provider, ABC):
         stop_when: StopWhen | None = None,
         **settings: Unpack[RunSettings],
     ) -> TextResult:
-        """Return the whole answer: that stream, collected.
+        """Return the whole answer: the stream of `stream_text`, collected.
 
+        Args: prompt, tools, stop_when, settings: as for `stream_text`.
+        Returns: text, reasoning, tool calls and results, messages to go on with, usage, finish reason.
         Raises: as `stream_text`, with the `TextResult` so far in `partial`. IncompleteStream: its end never came.
         """
         stream = self.stream_text(prompt, tools=tools, stop_when=stop_when, **settings)
@@ -164,9 +167,13 @@ class BaseProvider(Provider, ABC):
         """Stream an object of a type, or of a JSON schema.
 
         Args:
-            mode: "schema", "tool" or "words"; by default the first of them that this provider and type allow.
-            lenient, repair, repairs, backend: as for `ObjectStream`; "words" is always lenient.
-            settings: for this call.
+            prompt: a string, messages or a `Request`.
+            type: a pydantic model, msgspec Struct, dataclass, TypedDict or other annotation; or a JSON schema, a dict.
+            mode: how the model is told: "schema" (its own structured output), "tool" (it must call one) or "words"
+                (asked for in the prompt); by default the first of them that this provider and type allow.
+            lenient: find the object in prose around it; "words" always does.
+            repair, repairs, backend: as for `ObjectStream`.
+            settings: for this call, see `Settings`.
         Raises: TypeError: the type cannot be read. Otherwise as `stream_text`.
         """
         request, how = ask_for_object(
@@ -212,7 +219,13 @@ class BaseProvider(Provider, ABC):
         backend: BackendName | None = None,
         **settings: Unpack[Settings],
     ) -> ObjectResult[Any]:
-        """Return the whole object: that stream, collected. Raises: as `ObjectStream.final`."""
+        """Return the whole object: the stream of `stream_object`, collected.
+
+        Args: prompt, type, mode, lenient, repair, repairs, backend, settings: as for `stream_object`.
+        Returns: the validated object, the raw JSON, usage and finish reason.
+        Raises: as `stream_object` and `ObjectStream.final`: ObjectInvalid: not what the type wants.
+            IncompleteJSON: the answer ended inside the object.
+        """
         objects = self.stream_object(
             prompt, type, mode=mode, lenient=lenient, repair=repair, repairs=repairs, backend=backend, **settings
         )
@@ -225,7 +238,11 @@ class BaseProvider(Provider, ABC):
     def request(self, prompt: Prompt, *, tools: Iterable[ToolSpec] = (), **settings: Unpack[Settings]) -> Request:
         """Return what a call would ask: the settings of the call, else those of a `Request`, else the defaults.
 
-        `extra` of all of them is merged. Raises: InvalidMessage. TypeError: an unknown setting.
+        Args:
+            prompt: a string, messages or a `Request`.
+            tools: what the model may call, besides the tools of a `Request`.
+            settings: for this call. `extra` of all three is merged.
+        Raises: InvalidMessage: no prompt, or a field that no provider takes. TypeError: an unknown setting.
         """
         _refuse_unknown(settings)
         given: dict[str, Any] = (

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 from urllib.request import getproxies
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, Lock, move_on_after, to_thread
 from anyio.lowlevel import RunVar
 
 from millstream.errors import MissingExtra
@@ -36,16 +36,25 @@ MAX_IDLE = 100
 IDLE_SECONDS = 30.0  # providers close theirs after 60 s and more; meeting that moment costs a request
 
 _shared: RunVar[tuple[Any, AsyncGenerator[None, None]] | None] = RunVar("millstream_http_client", None)
+_making: RunVar[Lock | None] = RunVar("millstream_http_client_making", None)
 
 
 async def shared_client() -> Any:
     """Return the client of this event loop. Raises: MissingExtra: httpx2 is not installed."""
     shared = _shared.get()
     if shared is None or shared[0].is_closed:
-        client = _new_client()
-        shared = client, _keep(client)
-        _shared.set(shared)
-        await anext(shared[1])
+        lock = _making.get(None)
+        if lock is None:
+            lock = Lock()
+            _making.set(lock)
+        async with lock:
+            shared = _shared.get()
+            if shared is None or shared[0].is_closed:
+                # The first time httpx2 is imported here, which would hold the event loop up for 50 ms and more.
+                client = await to_thread.run_sync(_new_client, abandon_on_cancel=True)
+                shared = client, _keep(client)
+                _shared.set(shared)
+                await anext(shared[1])
     return shared[0]
 
 
@@ -113,7 +122,7 @@ class Call(AbstractAsyncContextManager["Answer"]):
         self._sign = sign
         self._ended = ended
         self._client = client
-        self._answer: Answer | None = None
+        self._answer: Answer  # once entered
 
     async def __aenter__(self) -> Answer:
         """Send. Raises: what the client raises."""
@@ -132,8 +141,7 @@ class Call(AbstractAsyncContextManager["Answer"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._answer is not None:
-            await self._answer.aclose()
+        await self._answer.aclose()
 
 
 class Answer:

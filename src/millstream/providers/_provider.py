@@ -58,7 +58,11 @@ class RunSettings(Settings, total=False):
 
 @runtime_checkable
 class Provider(Protocol):
-    """A model. Those that speak HTTP derive from `HTTPProvider`; anything else with these methods will do."""
+    """A model. Those that speak HTTP derive from `HTTPProvider`; anything else with these methods will do.
+
+    All four take a `prompt` (a string, messages or a `Request`) and `settings` for the call; the first two `tools` and
+    `stop_when`, see `run_steps`; the others the `type` of the object. Errors are those of `errors.py`.
+    """
 
     def stream_text(
         self,
@@ -79,7 +83,7 @@ class Provider(Protocol):
         stop_when: StopWhen | None = None,
         **settings: Unpack[RunSettings],
     ) -> TextResult:
-        """Collect that stream."""
+        """Return the whole answer: the stream of `stream_text`, collected."""
         ...
 
     def stream_object(self, prompt: Prompt, type: type[T], **settings: Unpack[Settings]) -> ObjectStream[T]:
@@ -87,5 +91,5 @@ class Provider(Protocol):
         ...
 
     async def generate_object(self, prompt: Prompt, type: type[T], **settings: Unpack[Settings]) -> ObjectResult[T]:
-        """Collect that stream."""
+        """Return the whole object: the stream of `stream_object`, collected."""
         ...

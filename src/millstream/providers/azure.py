@@ -19,7 +19,7 @@ class AzureOpenAI(HTTPProvider):
         base_url: the resource, as in https://NAME.openai.azure.com; by default AZURE_OPENAI_ENDPOINT.
         api_key: a key of the resource; a function is taken to give tokens of Microsoft Entra.
         api_version: to use the older path with the deployment in it; by default OPENAI_API_VERSION, else the v1 API.
-        The rest as for `HTTPProvider`.
+        options: as for `HTTPProvider`.
     """
 
     name = "azure"

@@ -35,7 +35,7 @@ class Bedrock(HTTPProvider):
         session: a `botocore.session.Session` to take credentials from.
         invoke: the model's own wire, "anthropic-messages" or "openai-chat", to speak that in place of Converse; "" for
             Converse, which all models understand.
-        The rest as for `HTTPProvider`.
+        options: as for `HTTPProvider`.
     Raises: UsageError: no region, or no such `invoke`. MissingExtra: no API key, and botocore is not installed.
     """
 

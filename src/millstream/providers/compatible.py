@@ -56,7 +56,7 @@ SERVICES = {
 class OpenAICompatible(HTTPProvider):
     """`POST /chat/completions` of a service of `SERVICES`, or of any other server, by `base_url`.
 
-    Args: service: its name. The rest as for `HTTPProvider`.
+    Args: service: its name. options: as for `HTTPProvider`.
     """
 
     path = "/chat/completions"

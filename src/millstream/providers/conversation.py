@@ -79,7 +79,9 @@ class Conversation:
     async def ask(self, said: MessagesLike, **settings: Unpack[RunSettings]) -> TextResult:
         """Say something and return the whole answer.
 
-        Raises: as `say` and its stream, with the `TextResult` so far in `partial`.
+        Args: said: a string, which is stripped, or messages. settings: for this turn, see `RunSettings`.
+        Raises: as `say` and its stream, with the `TextResult` so far in `partial`. IncompleteStream: the end of the
+            answer never came. A turn that failed leaves the history as it was, but for `keep_partial`.
         """
         collector = Collector()
         try:

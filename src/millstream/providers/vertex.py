@@ -38,7 +38,7 @@ class Vertex(HTTPProvider):
         location: by default GOOGLE_CLOUD_LOCATION, else "global".
         credentials: of google-auth, to be used in place of those that it finds.
         api_key: a key of the "express mode", which takes the place of a project; a function is taken to give tokens.
-        The rest as for `HTTPProvider`.
+        options: as for `HTTPProvider`.
     Raises: UsageError: no project. AuthError: its credentials were looked for, and there are none. MissingExtra.
     """
 
@@ -94,7 +94,7 @@ class Vertex(HTTPProvider):
 class VertexAnthropic(Vertex):
     """`POST .../publishers/anthropic/models/MODEL:streamRawPredict`: Anthropic's messages, without their own key.
 
-    Args: as for `Vertex`.
+    Args: model: Anthropic's name of it. project, location, credentials, options: as for `Vertex`.
     """
 
     name = "vertex-anthropic"

@@ -84,7 +84,7 @@ class _Call:
         return ms.ToolCallDelta(self.id, self.name, piece, self.index, self.choice)
 
     def done(self) -> ms.ToolCall:
-        validity = ms.Validity("valid" if self.validity == "empty" else self.validity)
+        validity = ms.events.Validity("valid" if self.validity == "empty" else self.validity)
         value = orjson.loads(self.text or "{}") if validity == "valid" else None
         return ms.ToolCall(self.id, self.name, self.text.encode(), value, validity, self.index, self.choice)
 

@@ -56,7 +56,7 @@ def ending(*events: ms.Event) -> tuple:
 
 def call(id: str, text: str, index: int, validity: str = "valid") -> ms.ToolCall:
     value = json.loads(text or "{}") if validity == "valid" else None
-    return ms.ToolCall(id, "f" + id, text.encode(), value, ms.Validity(validity), index)
+    return ms.ToolCall(id, "f" + id, text.encode(), value, ms.events.Validity(validity), index)
 
 
 def test_the_whole_form() -> None:
@@ -188,6 +188,21 @@ def test_only_words_of_this_wire_are_written(reason, raw, word) -> None:
     assert ending(ms.Finish(ms.FinishReason(reason), raw))[0]["stop_reason"] == word
 
 
+@pytest.mark.parametrize(
+    "data",
+    ['{"type":"content_block_start", not JSON', '["content_block_start"]', '{"type":"content_block_stop","index":0}'],
+)
+def test_a_raw_message_that_only_mentions_a_block_is_no_block(data: str) -> None:
+    assert short(ms.Raw(data), ms.TextDelta("x"), STOP) == short(ms.TextDelta("x"), STOP)
+
+
+def test_a_block_after_a_refusal_adds_no_words_to_it() -> None:
+    refused, blocked = ms.Safety("violence", "refuse", note="I cannot."), ms.Safety("violence", "block", note="filter")
+    delta, _ = ending(refused, blocked, ms.Finish(ms.FinishReason.CONTENT_FILTER))
+    assert delta == ending(refused, ms.Finish(ms.FinishReason.CONTENT_FILTER))[0]
+    assert "filter" not in json.dumps(delta)
+
+
 def test_a_refusal_is_told_with_the_reason() -> None:
     pieces = [ms.Safety("refusal", "refuse", note=note) for note in ("I ", "won't.")]
     assert ending(*pieces, ms.Safety("x", "warn"), STOP)[0] == {
@@ -221,7 +236,7 @@ def test_an_answer_that_broke_off_has_no_end_but_its_usage() -> None:
         (ms.InvalidRequest("no"), "invalid_request_error"),
         (ms.Overloaded("no"), "overloaded_error"),
         (ms.StreamTimeout("no"), "timeout_error"),
-        (ms.InvalidJSON("no", snippet=b"secret"), "api_error"),
+        (ms.errors.InvalidJSON("no", snippet=b"secret"), "api_error"),
     ],
 )
 def test_an_error_ends_the_wire_and_says_no_more_than_its_message(error, kind) -> None:

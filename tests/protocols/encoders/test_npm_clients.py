@@ -79,7 +79,7 @@ EVERYTHING = [
     ms.ToolCallDelta("c2", "g", '{"b":', 1),
     ms.ToolCallDelta("c1", "f", '{"a":1}'),
     ms.ToolCall("c1", "f", b'{"a":1}', {"a": 1}),
-    ms.ToolCall("c2", "g", b'{"b":', None, ms.Validity.INCOMPLETE, 1),
+    ms.ToolCall("c2", "g", b'{"b":', None, ms.events.Validity.INCOMPLETE, 1),
     ms.ToolResult("c1", "f", {"ok": [1]}),
     ms.ToolCall("c3", "h", b"{}", {}, index=2),
     ms.ToolResult("c3", "h", error="secret path"),
@@ -305,7 +305,7 @@ def test_openai_is_told_of_an_error(protocol: str) -> None:
 
 # --- eventsource-parser ----------------------------------------------------------------------------------------------
 
-SSE_ENCODERS = [name for name in ms.encoder_names() if "event-stream" in ms.encoder(name).media_type]
+SSE_ENCODERS = [name for name in ms.protocols.encoder_names() if "event-stream" in ms.encoder(name).media_type]
 
 
 def test_eventsource_parser_sees_the_same_messages(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ HOSTILE = [
     ms.TextDelta(NASTY),
     ms.ReasoningDelta(NASTY, signature=NASTY),
     ms.ToolCallDelta(NASTY, NASTY, NASTY),
-    ms.ToolCall(NASTY, NASTY, NASTY.encode(), None, ms.Validity.INVALID),
+    ms.ToolCall(NASTY, NASTY, NASTY.encode(), None, ms.events.Validity.INVALID),
     ms.Citations((ms.Citation(NASTY, NASTY, NASTY, NASTY),)),
     ms.Data(NASTY, "x"),
     ms.Usage(1, 2, 3),

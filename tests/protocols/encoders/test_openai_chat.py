@@ -76,6 +76,11 @@ def test_each_choice_begins_with_its_role_and_ends_for_itself() -> None:
     ]  # fmt: skip
 
 
+def test_a_choice_of_which_no_end_is_told_has_none() -> None:
+    finish = ms.Finish(ms.FinishReason.STOP, "stop", None, 1, {0: "stop"})
+    assert endings(ms.TextDelta("a"), ms.TextDelta("b", choice=1), finish) == {0: "stop"}
+
+
 def test_a_reason_that_is_told_once_is_that_of_all_choices_but_calls_are_told_for_each() -> None:
     events = [ms.TextDelta("b", choice=1), ms.ToolCall("a", "f", b"{}", {}, choice=2)]
     assert endings(*events, STOP) == {0: "stop", 1: "stop", 2: "tool_calls"}
@@ -221,7 +226,7 @@ def test_calls_that_the_server_ran_are_not_shown_and_the_rest_comes_whole() -> N
 @pytest.mark.parametrize("reason", ["stop", "tool_calls", "other", "incomplete"])
 @pytest.mark.parametrize("arguments", [b"", b'{"x', b'{"x":1}'])
 def test_a_call_that_was_cut_off_is_never_confirmed(reason, arguments) -> None:
-    cut = ms.ToolCall("a", "f", arguments, None, ms.Validity.INCOMPLETE)
+    cut = ms.ToolCall("a", "f", arguments, None, ms.events.Validity.INCOMPLETE)
     body = encode("openai-chat", [START, cut, ms.Finish(ms.FinishReason(reason))])
     assert b"[DONE]" not in body
     assert b'"finish_reason":"' not in body
@@ -229,9 +234,9 @@ def test_a_call_that_was_cut_off_is_never_confirmed(reason, arguments) -> None:
 
 
 def test_a_call_cut_off_by_the_length_limit_is_told_by_the_reason() -> None:
-    cut = ms.ToolCall("a", "f", b'{"x', None, ms.Validity.INCOMPLETE)
+    cut = ms.ToolCall("a", "f", b'{"x', None, ms.events.Validity.INCOMPLETE)
     assert endings(cut, ms.Finish(ms.FinishReason.LENGTH)) == {0: "length"}
-    whole = ms.ToolCall("a", "f", b'{"x":1}', None, ms.Validity.INCOMPLETE)  # here it would not tell
+    whole = ms.ToolCall("a", "f", b'{"x":1}', None, ms.events.Validity.INCOMPLETE)  # here it would not tell
     assert endings(whole, ms.Finish(ms.FinishReason.LENGTH)) == {}
 
 
@@ -266,7 +271,7 @@ def test_an_answer_that_broke_off_has_no_end_but_its_usage() -> None:
         (ms.AuthError("no"), "authentication_error", None),
         (ms.InvalidRequest("no"), "invalid_request_error", None),
         (ms.Overloaded("no"), "overloaded_error", None),
-        (ms.InvalidJSON("no", snippet=b"secret"), "server_error", None),
+        (ms.errors.InvalidJSON("no", snippet=b"secret"), "server_error", None),
     ],
 )
 def test_an_error_ends_the_wire_and_says_no_more_than_its_message(error, kind, code) -> None:
@@ -374,7 +379,7 @@ class TestOrder:
         encoder = ms.encoder(name)
         out = encoder.encode(START)
         with pytest.raises(EncodeError):
-            encoder.encode(ms.ToolCall("a", "f", b"\xed\xa0\x80", "", ms.Validity.VALID))
+            encoder.encode(ms.ToolCall("a", "f", b"\xed\xa0\x80", "", ms.events.Validity.VALID))
         out += encoder.encode(STOP) + encoder.close()
         assert decode(name, out)[-1].reason == "incomplete"
 

@@ -134,6 +134,26 @@ def test_a_tool_of_the_provider_goes_on_until_its_result_or_the_next_item() -> N
         assert final(START, *events, ms.TextDelta("x"), STOP)["output"][0] == said[3]["item"]
 
 
+def test_a_tool_of_the_provider_that_failed_says_why() -> None:
+    item = {"id": "mcp_1", "type": "mcp_call", "server_label": "s", "name": "f", "arguments": "{}"}
+    asked = ms.ProviderToolCall("mcp_1", "f", {}, _meta={"item": item})
+    (said,) = final(START, asked, ms.ProviderToolResult("mcp_1", "f", None, error="no such file"), STOP)["output"]
+    assert said["error"] == "no such file"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"type":"response.output_item.done", not JSON',
+        '["response.output_item.done"]',
+        '{"text":"response.output_item.done"}',
+    ],
+)
+def test_a_raw_message_that_only_mentions_an_item_is_no_item(data: str) -> None:
+    said = [ms.TextDelta("x"), STOP]
+    assert final(START, ms.Raw(data), *said)["output"] == final(START, *said)["output"]
+
+
 def test_a_web_search_is_one_whoever_searched_and_other_tools_are_not_told() -> None:
     found = [
         ms.ProviderToolCall("s", "web_search", {"query": "q"}), ms.ProviderToolResult("s", "web_search", [1]),
@@ -163,7 +183,7 @@ def test_calls_that_the_server_ran_are_not_shown() -> None:
 
 
 def test_a_call_that_was_cut_off_is_not_completed() -> None:
-    cut = ms.ToolCall("a", "f", b'{"a":1}', None, ms.Validity.INCOMPLETE)
+    cut = ms.ToolCall("a", "f", b'{"a":1}', None, ms.events.Validity.INCOMPLETE)
     for events in ([cut], [ms.ToolCallDelta("a", "f", '{"a":1}')]):
         response = final(START, *events, STOP)
         assert (response["status"], response["output"][0]["status"]) == ("incomplete", "incomplete")
@@ -309,7 +329,7 @@ def every_field(nasty: str) -> list[ms.Event]:
         ms.File("image/" + nasty, b"x"), ms.File("image/png", b"x", _meta={"id": nasty}),
         ms.ToolCallDelta(nasty, "f"), ms.ToolCallDelta("a", nasty), ms.ToolCallDelta("a", "f", nasty),
         ms.ToolCall(nasty, "f"), ms.ToolCall("a", nasty),
-        ms.ToolCall("a", "f", nasty.encode("utf-8", "surrogatepass"), None, ms.Validity.INVALID),
+        ms.ToolCall("a", "f", nasty.encode("utf-8", "surrogatepass"), None, ms.events.Validity.INVALID),
         ms.Error(ms.ProviderError(nasty, code=nasty)),
     ]  # fmt: skip
 

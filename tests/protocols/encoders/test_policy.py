@@ -9,8 +9,8 @@ from millstream.errors import EncodeError
 from protocols.decoding import decode
 from protocols.encoders.expressible import encode
 
-NAMES = ms.encoder_names()
-READ = sorted({*NAMES} & {*ms.decoder_names()})
+NAMES = ms.protocols.encoder_names()
+READ = sorted({*NAMES} & {*ms.protocols.decoder_names()})
 START = ms.Start("m", "r")
 SECRET = "secret-project"
 ERROR = ms.RateLimited(SECRET, code=SECRET, request_id=SECRET, body=b"secret-body", provider=SECRET, retry_after=3)

@@ -16,7 +16,7 @@ from protocols.decoding import check_lifecycle, decode, pieces, wire
 from protocols.encoders.expressible import EXPRESSIBLE, encode, expressible
 from protocols.encoders.generate import event_streams
 
-NAMES = sorted({*ms.encoder_names()} & {*ms.decoder_names()})
+NAMES = sorted({*ms.protocols.encoder_names()} & {*ms.protocols.decoder_names()})
 SMALL = 5_000  # larger bodies are not decoded byte by byte
 
 

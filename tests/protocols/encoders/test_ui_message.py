@@ -119,7 +119,7 @@ def test_tool_calls() -> None:
     said = chunks(
         ms.ToolCallDelta("a", "f"), ms.ToolCallDelta("b", "g", '{"x":', 1), ms.ToolCallDelta("a", "f", "{}"),
         ms.ToolCall("b", "g", b'{"x":1}', {"x": 1}, index=1), ms.ToolCall("a", "f", b"{}", {}),
-        ms.ToolCall("c", "h", b"oops", None, ms.Validity.INVALID, 2),
+        ms.ToolCall("c", "h", b"oops", None, ms.events.Validity.INVALID, 2),
     )  # fmt: skip
     assert said == [
         {"type": "tool-input-start", "toolCallId": "a", "toolName": "f"},

@@ -8,9 +8,23 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+import millstream as ms
 from millstream.errors import UsageError
 from millstream.server.gateway import Gateway, GatewayLimits, Keys
-from server.gateway.kit import ALICE, BOB, UPSTREAM_KEY, Model, body, client, gateway, said, settled, text_of
+from millstream.testing import ScriptedSource
+from server.gateway.kit import (
+    ALICE,
+    BOB,
+    UPSTREAM_KEY,
+    Model,
+    body,
+    client,
+    gateway,
+    messages_of,
+    said,
+    settled,
+    text_of,
+)
 from server.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -301,6 +315,65 @@ async def test_a_body_that_does_not_come_is_given_up():
             await raw.send("\r\n".join([*head, "", "{"]).encode())
             with anyio.fail_after(5):
                 assert b" 408 " in (await raw.receive()).split(b"\r\n")[0]
+
+
+async def test_a_client_that_leaves_before_it_has_said_all_is_answered_nothing_and_counts_no_longer():
+    async with gateway(Model()) as (url, app), client(url) as http:
+        host, port = url.removeprefix("http://").split(":")
+        async with await anyio.connect_tcp(host, int(port)) as raw:
+            head = ["POST /v1/chat HTTP/1.1", f"host: {host}", "content-type: application/json", "content-length: 9"]
+            await raw.send("\r\n".join([*head, "", "{"]).encode())
+            with anyio.fail_after(5):
+                while not app.figures.admitted:  # noqa: ASYNC110 - there is no event for tests
+                    await anyio.sleep(0.01)
+        with anyio.fail_after(5):
+            while app.figures.admitted:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert 'millstream_requests_total{route="/v1/chat",status="0"' in (await http.get("/metrics")).text
+
+
+class Failing:
+    """A model of the application's own that fails in a way that nobody foresaw."""
+
+    protocol = "openai-compatible"
+
+    def __init__(self, *events):
+        self.events = events
+
+    def stream_text(self, request):
+        if not self.events:
+            raise ZeroDivisionError("of no client's business")
+        return ms.Stream(ScriptedSource(*self.events, ZeroDivisionError("of no client's business")))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_what_nobody_foresaw_is_500_and_tells_the_client_nothing(stream):
+    app = Gateway({"m": Failing()}, keys=None)
+    async with serving(app, lifespan="on") as url, client(url) as http:
+        answer = await http.post("/v1/chat/completions", json=body(stream=stream))
+        assert (answer.status_code, answer.json()["error"]["message"]) == (500, "this gateway failed")
+        assert app.figures.admitted == 0
+        assert (await http.get("/health")).status_code == 200
+
+
+async def test_what_nobody_foresaw_in_mid_stream_ends_in_an_error_and_reaches_the_server():
+    app = Gateway({"m": Failing(ms.Start("real"), ms.TextDelta("Hel"))}, keys=None)
+    raised = []
+
+    async def outside(scope, receive, send):
+        try:
+            await app(scope, receive, send)
+        except ZeroDivisionError as error:
+            raised.append(error)
+            raise
+
+    async with serving(outside, lifespan="on") as url, client(url) as http:
+        seen = (await http.post("/v1/chat/completions", json=body(stream=True))).content
+    assert text_of(seen) == "Hel"
+    assert messages_of(seen)[-1][1]["error"]["type"] == "server_error"
+    assert b"[DONE]" not in seen
+    assert b"business" not in seen
+    assert len(raised) == 1
 
 
 async def test_a_gateway_can_be_mounted():

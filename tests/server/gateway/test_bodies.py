@@ -98,6 +98,24 @@ def test_every_kind_of_message_is_read():
     assert messages[5].parts == (TextPart(text="So."), RefusalPart(text="No."))
 
 
+def test_what_an_answer_holds_goes_back_as_it_was():
+    """Clients copy the members of an answer, those that say nothing too."""
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    image = {"type": "image_url", "image_url": {"url": PNG}}
+    messages = read_all(
+        {"role": "assistant", "content": "", "refusal": "I will not.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "This:"}, image]},
+    )
+    assert messages[0].parts == (RefusalPart(text="I will not."), ToolCallPart("c", "look", "{}"))
+    (result,) = messages[1].parts
+    assert result.content == (TextPart(text="This:"), ImagePart(data=b"\x89PNG\r\n\x1a\n", media_type="image/png"))
+
+
+def test_json_can_be_asked_for_without_a_schema():
+    assert read(response_format={"type": "json_object"}).request.response_format == ms.messages.ResponseFormat()
+    assert read(response_format={"type": "text"}).request.response_format is None
+
+
 def test_a_chat_request_comes_out_as_it_went_in():
     """Through our messages and the writer of the same wire: nothing is lost and nothing is added."""
     given = {
@@ -156,6 +174,7 @@ def test_a_chat_request_comes_out_as_it_went_in():
         ),
         ({"messages": part("image_url", {"url": "file:///etc/passwd"})}, f"{CONTENT}.image_url.url"),
         ({"messages": part("image_url", {"url": "data:image/png;base64,%"})}, f"{CONTENT}.image_url.url"),
+        ({"messages": part("image_url", {"url": "data:image/png;base64,"})}, f"{CONTENT}.image_url.url"),
         ({"messages": part("file", {"filename": "a"})}, CONTENT),
         ({"model": ""}, "model"),
         ({"model": 5}, "model"),
@@ -270,6 +289,29 @@ def test_words_after_a_result_and_words_of_another_step_are_messages_of_their_ow
     assert (steps[2].role, last) == ("tool", ms.Message("assistant", "c"))
 
 
+@pytest.mark.parametrize("state", ["input-available", "approval-requested", "approval-responded"])
+def test_a_call_without_a_result_yet_is_a_call(state):
+    part = {"type": "tool-add", "toolCallId": "c1", "state": state, "input": {"a": 1}}
+    assert ui({"role": "assistant", "parts": [part]}) == [
+        ms.Message("assistant", [ToolCallPart("c1", "add", {"a": 1})])
+    ]
+
+
+def test_a_call_that_the_user_denied_has_a_result_that_says_so():
+    part = {"type": "tool-add", "toolCallId": "c1", "state": "output-denied", "input": {}}
+    _, told = ui({"role": "assistant", "parts": [part]})
+    assert told.parts == (ToolResultPart("c1", "add", "The user did not allow this call.", is_error=True),)
+
+
+@pytest.mark.parametrize(
+    "more", [{"providerExecuted": True, "state": "output-available"}, {"state": "input-streaming"}]
+)
+def test_calls_that_are_not_ours_to_answer_are_left_out(more):
+    part = {"type": "tool-search", "toolCallId": "c1", "input": {}, **more}
+    told = ui({"role": "assistant", "parts": [part, {"type": "text", "text": "So."}]})
+    assert told == [ms.Message("assistant", "So.")]
+
+
 def test_files_of_a_page_are_read():
     (message,) = ui({"role": "user", "parts": [
         {"type": "file", "mediaType": "image/png", "url": PNG},
@@ -295,8 +337,17 @@ def test_a_part_that_cannot_be_read_is_named(part, field):
     assert caught.value.field == field
 
 
+def test_a_page_that_says_nothing_or_what_no_model_reads_is_refused():
+    file = {"type": "file", "mediaType": "image/png", "url": PNG}
+    for messages, field in (([], "messages"), ([{"role": "system", "parts": [file]}], "messages[0].parts")):
+        with pytest.raises(InvalidMessage) as caught:
+            ui(*messages)
+        assert caught.value.field == field
+
+
 def test_a_call_that_cannot_be_read_is_named():
-    for part in ({"type": "tool-add"}, {"type": "tool-add", "toolCallId": "c", "state": "lost"}):
+    nameless = {"type": "dynamic-tool", "toolCallId": "c", "state": "input-available"}
+    for part in ({"type": "tool-add"}, {"type": "tool-add", "toolCallId": "c", "state": "lost"}, nameless):
         with pytest.raises(InvalidMessage) as caught:
             ui({"role": "assistant", "parts": [part]})
         assert caught.value.field.startswith("messages[0].parts[0]")

@@ -3,6 +3,7 @@
 import anyio
 import anyio.to_thread
 import openai
+import orjson
 import pytest
 
 import millstream as ms
@@ -59,6 +60,35 @@ async def test_the_sdk_gets_a_whole_answer():
     assert answer.choices[0].message.content == "Hello"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.total_tokens == 5
+
+
+@pytest.mark.parametrize("member", ["content", "refusal"])
+async def test_log_probabilities_of_all_deltas_are_those_of_the_whole_answer(member):
+    def piece(word):
+        one = {"token": word, "logprob": -0.5, "bytes": [*word.encode()], "top_logprobs": []}
+        entry = {"index": 0, "delta": {member: word}, "finish_reason": None, "logprobs": {member: [one]}}
+        return chunk().replace(b'{"index":0,"delta":{},"finish_reason":null}', orjson.dumps(entry))
+
+    pieces = said()
+    async with gateway(Model(pieces[0], piece("Hel"), piece("lo"), *pieces[1:])) as (url, _), sdk(url) as ai:
+        answer = await ai.chat.completions.create(model="m", messages=QUESTION, logprobs=True)
+    (choice,) = answer.choices
+    assert getattr(choice.message, member) == "Hello"
+    assert [(one.token, one.logprob) for one in getattr(choice.logprobs, member)] == [("Hel", -0.5), ("lo", -0.5)]
+
+
+async def test_verdicts_of_filters_are_told_with_the_whole_answer():
+    def piece(word, **verdicts):
+        entry = {"index": 0, "delta": {"content": word}, "finish_reason": None, "content_filter_results": verdicts}
+        return chunk().replace(b'{"index":0,"delta":{},"finish_reason":null}', orjson.dumps(entry))
+
+    low, high = {"filtered": False, "detected": True, "severity": "low"}, {"filtered": True, "severity": "high"}
+    pieces = said()
+    model = Model(pieces[0], piece("Hel", hate=low), piece("lo", violence=high), *pieces[1:])
+    async with gateway(model) as (url, _), client(url) as http:
+        answer = (await http.post("/v1/chat/completions", json=body())).json()
+    assert answer["choices"][0]["message"]["content"] == "Hello"
+    assert answer["choices"][0]["content_filter_results"] == {"hate": low, "violence": high}
 
 
 async def test_the_synchronous_sdk_does_both():

@@ -7,7 +7,10 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import millstream as ms
+from millstream.errors import UsageError
 from millstream.events import Finish, FinishReason, Usage
+from millstream.server.gateway import Gateway
 from millstream.server.gateway._figures import MAX_TOKENS, Figures, Watched
 from millstream.server.gateway._metrics import Histogram, family
 from millstream.streams import Stream
@@ -32,6 +35,7 @@ from server.serving import serving
 pytestmark = pytest.mark.anyio
 
 ASK = {"x-millstream-resume": "1"}
+MODELS = {"m": ms.provider("compatible:real", base_url="http://127.0.0.1:1/v1")}
 
 
 def metrics_of(text):
@@ -73,8 +77,10 @@ async def test_metrics_say_what_happened():
 @pytest.mark.parametrize(("said", "counted"), [(-5, 0), (10**400, MAX_TOKENS), (None, 0)])
 async def test_a_provider_cannot_spoil_the_counters(said, counted):
     figures = Figures(["m"])
+    live = figures.admit("")
+    live.begin("m")
     finish = Finish(FinishReason.STOP, usage=Usage(input_tokens=said, output_tokens=3))
-    watched = Stream(ScriptedSource(finish))._then(lambda source: Watched(source, figures.begin("m", ""), figures))
+    watched = Stream(ScriptedSource(finish))._then(lambda source: Watched(source, live, figures))
     await watched.collect()
     samples, _ = metrics_of(figures.metrics({}, draining=False))
     assert samples["millstream_tokens_total", "input", "m"] == counted
@@ -196,6 +202,69 @@ async def test_a_second_signal_ends_it_at_once():
                 await draining(other)
                 child.send_signal(signal.SIGTERM)
                 await ended(child, 4.5)  # less than what uvicorn would wait
+
+
+async def test_a_signal_of_another_kind_takes_nothing_from_the_grace():
+    """Ctrl-C reaches all workers, and their supervisor sends them SIGTERM as well."""
+    hold = anyio.Event()
+    pieces = said("Hel", "lo")
+    async with serving(Model(*pieces[:2], hold, *pieces[2:])) as upstream:
+        with process(upstream, "--grace", "50") as (url, child):
+            await up(url)
+            async with (
+                client(url, ALICE) as other,
+                client(url, ALICE) as http,
+                http.stream("POST", "/v1/chat/completions", json=body(stream=True)) as answer,
+            ):
+                pieces = answer.aiter_raw()
+                seen = await anext(pieces)
+                child.send_signal(signal.SIGINT)
+                await draining(other)
+                child.send_signal(signal.SIGTERM)
+                await anyio.sleep(0.4)  # longer than the server takes to hear of a signal
+                assert (await other.get("/health")).status_code == 503
+                hold.set()
+                async for piece in pieces:
+                    seen += piece
+            assert text_of(seen) == "Hello"
+            await ended(child, 8)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_what_keeps_a_gateway_from_beginning_keeps_the_server_from_starting_and_says_why(backend):
+    log = ms.relay.RedisLog("redis://:hunter2@127.0.0.1:1")
+    app = Gateway(MODELS, keys=None, log=log)
+    sent = []
+
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def send(message):
+        sent.append(message)
+
+    async def main():
+        async with ms.relay.Hub(log, authorize=lambda *_: True):
+            await app({"type": "lifespan"}, receive, send)
+
+    anyio.run(main, backend=backend)
+    (failed,) = sent
+    assert failed["type"] == "lifespan.startup.failed"
+    assert failed["message"].startswith("UsageError: this log was entered already")
+    assert "hunter2" not in failed["message"]
+
+
+async def test_a_gateway_is_entered_once_and_can_be_left_as_often_as_one_likes():
+    app = Gateway(MODELS, keys=None)
+    async with app:
+        with pytest.raises(UsageError, match="entered already"):
+            async with app:
+                raise AssertionError
+    await app.__aexit__(None, None, None)
+
+
+async def test_a_websocket_is_refused_by_name():
+    with pytest.raises(UsageError, match="not websocket"):
+        await Gateway(MODELS, keys=None)({"type": "websocket"}, None, None)
 
 
 async def test_without_streams_it_exits_at_once():

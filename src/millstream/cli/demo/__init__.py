@@ -36,11 +36,10 @@ def run(args: Namespace) -> int:
     """
     replay = make_replay(args.speed, args.recording)
     with listen() as sock:
-        anyio.run(_demo, replay, sock, make_view())
-    return 0
+        return anyio.run(_demo, replay, sock, make_view())
 
 
-async def _demo(replay: ReplayApp, sock: socket, view: View) -> None:
+async def _demo(replay: ReplayApp, sock: socket, view: View) -> int:
     import httpx2
 
     host, port = sock.getsockname()
@@ -57,3 +56,4 @@ async def _demo(replay: ReplayApp, sock: socket, view: View) -> None:
         raise CommandError(f"act {len(ACTS)} did not give the same text as the one before, from the same recording")
     n_events, n_characters = sum(p.n_events for p in played), sum(p.n_characters for p in played)
     view.line(f"\n{len(played)} acts, {n_events} events, {n_characters} characters, all finished: ok")
+    return 0

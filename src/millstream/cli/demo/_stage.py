@@ -38,8 +38,8 @@ class Stage:
         self._n_acts = n_acts
         # No timeout, for slow motion; no retry, because what fails here shall be seen.
         options: dict[str, Any] = {"client": client, "timeouts": None, "retry": None, "api_key": "none"}
-        self.openai = ms.OpenAIChat("gemma", base_url=f"{url}/v1", **options)
-        self.anthropic = ms.Anthropic("gemma", base_url=url, **options)
+        self.openai = ms.providers.OpenAIChat("gemma", base_url=f"{url}/v1", **options)
+        self.anthropic = ms.providers.Anthropic("gemma", base_url=url, **options)
 
     def pause(self, seconds: float) -> float:
         """Return what the speed leaves of a pause; 0.0 if nothing waits."""

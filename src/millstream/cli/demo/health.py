@@ -13,7 +13,7 @@ async def play(stage: Stage) -> None:
     """Stream an answer of an Anthropic-like server that falls silent in the middle; report twice a second."""
     monitor = ms.StreamMonitor(stall_after=stage.every(PAUSE_S / 2))
 
-    def report(health: ms.StreamHealth) -> None:
+    def report(health: ms.streams.StreamHealth) -> None:
         stage.view.status(str(health))
 
     with stage.act("health: a model of Anthropic's kind falls silent for a while") as seen:

@@ -23,7 +23,7 @@ async def play(stage: Stage) -> None:
         return f"{DEGREES[city]} {unit}" if unit == "f" else f"{(DEGREES[city] - 32) / 1.8:.0f} {unit}"
 
     with stage.act("tools: a run of several steps") as seen:
-        tracker = ms.ToolTracker()
+        tracker = ms.tools.ToolTracker()
         prompt = "What is the weather in Paris? Is it warmer in Lyon or in Nice?"
         run = stage.openai.stream_text(prompt, tools=[get_weather], stop_when=ms.max_steps(5))
         async with run.tap(tracker.see) as events:

@@ -21,31 +21,37 @@ class ClientCall:
 
     Attributes:
         number: which one of its choice, over all steps, from 0.
+        index: of the events that tell of it.
         begun: id and name are out. Clients want both at once, so nothing of a call is out before its name is known.
         over: nothing more of it will come.
         may_end: the client may take it as complete, or can see by itself that it is not.
         custom: its input is free text, as decoders tell by `meta["custom"]`.
     """
 
-    __slots__ = ("begun", "choice", "custom", "id", "made_up", "may_end", "name", "number", "over", "sent", "waiting")
+    __slots__ = (
+        "begun", "choice", "custom", "id", "index", "made_up", "may_end", "name", "number", "over", "sent", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, number: int, choice: int, made_up: str) -> None:
+    def __init__(self, number: int, choice: int, index: int, made_up: str) -> None:
         self.number = number
         self.choice = choice
+        self.index = index
         self.made_up = made_up
         self.id = ""
         self.name = ""
         self.begun = self.over = self.may_end = self.custom = False
         self.sent: list[str] = []
-        self.waiting = ""
+        self.waiting: list[str] = []
 
     def take(self, event: ToolCallDelta) -> str | None:
         """Return the arguments to write now, None if nothing can be written yet."""
         if not self.begun and not self.name:
-            self.waiting += event.arguments
+            self.waiting.append(event.arguments)
             return None
-        arguments, self.waiting = self.waiting + event.arguments, ""
-        return arguments
+        if not self.waiting:
+            return event.arguments
+        waiting, self.waiting = self.waiting, []
+        return "".join([*waiting, event.arguments])
 
     def rest(self, call: ToolCall) -> str:
         """Return what is missing of the arguments; "{}" for a whole call without any, as clients parse the text.
@@ -65,7 +71,9 @@ class ClientCalls:
     def __init__(self) -> None:
         self._under_way: dict[tuple[int, int], ClientCall] = {}
         self._n: dict[int, int] = {}
-        self._held: list[ToolCall] = []
+        self._held: dict[int, ToolCall] = {}
+        self._n_held = 0
+        self._held_by_id: dict[str, list[int]] = {}
         self.holding = False
         """In a run of several steps."""
         self._cut = False
@@ -79,7 +87,7 @@ class ClientCalls:
             self._cut_unseen = self._cut_unseen or call is not None  # nobody said that the earlier one was over
             n = self._n.get(event.choice, 0)
             made_up = f"{prefix}{n}" if event.choice == 0 else f"{prefix}{event.choice}_{n}"
-            call = self._under_way[key] = ClientCall(n, event.choice, made_up)
+            call = self._under_way[key] = ClientCall(n, event.choice, event.index, made_up)
             self._n[event.choice] = n + 1
         if not call.begun:
             call.id = event.id or call.id or call.made_up
@@ -96,21 +104,30 @@ class ClientCalls:
             if _is_json(event.input):
                 self._cut_unseen, call.may_end = True, False
 
+    def forget(self, call: ClientCall) -> None:
+        """The client was told that this call is over: what still comes for its place is another one."""
+        key = (call.choice, call.index)
+        if self._under_way.get(key) is call:
+            del self._under_way[key]
+
     def any(self, choice: int) -> bool:
         """Whether the client saw a call of this choice."""
         return choice in self._n
 
     def hold(self, event: ToolCall) -> None:
         """Keep a call until it is clear who runs it."""
-        self._held.append(event)
+        self._held[self._n_held] = event
+        self._held_by_id.setdefault(event.id, []).append(self._n_held)
+        self._n_held += 1
 
     def answered(self, id: str) -> None:
         """The server ran this call."""
-        self._held = [call for call in self._held if call.id != id]
+        for number in self._held_by_id.pop(id, ()):
+            del self._held[number]
 
     def release(self) -> list[ToolCall]:
         """Return the calls that nobody ran, and hold no more."""
-        held, self._held, self.holding = self._held, [], False
+        held, self._held, self._held_by_id, self.holding = [*self._held.values()], {}, {}, False
         return held
 
     def cut_off(self, reason: FinishReason) -> bool:

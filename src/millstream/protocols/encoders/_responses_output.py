@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from millstream.protocols.encoders._sse import json_data, json_text
+from millstream.protocols.encoders._unused import UnusedIds
 
 __all__ = ["Output", "delta_form"]
 
@@ -36,6 +37,7 @@ class Output:
         items: as they stand, in the form that the final response repeats.
         item: the message or reasoning item under way, else None.
         part: its part under way, else None.
+        unused: as `UnusedIds.unused`; the ids of items and of calls are all different.
     """
 
     def __init__(self, response_id: str) -> None:
@@ -44,7 +46,7 @@ class Output:
         self.part: dict[str, Any] | None = None
         self._suffix = response_id.removeprefix("resp_")
         self._n = 0
-        self._ids: set[str] = set()
+        self.unused = UnusedIds().unused
         self._position = 0
         self._block: int | None = None
         self._words: list[str] = []
@@ -64,15 +66,6 @@ class Output:
         out = b"%b%d%b%b%b}\n\n" % (head, self._n, middle, data, more)
         self._n += 1
         return out
-
-    def unused(self, id: str) -> str:
-        """Return this id, with a number behind it if it was given out before."""
-        n, unused = 1, id
-        while unused in self._ids:
-            n += 1
-            unused = f"{id}_{n}"
-        self._ids.add(unused)
-        return unused
 
     def add(self, prefix: str, item: dict[str, Any]) -> tuple[dict[str, Any], int, bytes]:
         """End the item under way and begin one that is not of words.

@@ -52,6 +52,7 @@ from millstream.protocols.encoders._anthropic_values import (
 from millstream.protocols.encoders._calls import ClientCall
 from millstream.protocols.encoders._faults import TOOL_FAILED
 from millstream.protocols.encoders._sse import json_data, json_text
+from millstream.protocols.encoders._waiting import Entry, Waiting
 
 __all__ = ["AnthropicMessagesEncoder"]
 
@@ -85,12 +86,16 @@ class AnthropicMessagesEncoder(AnswerEncoder):
         self._delta_head = b""
         """What comes before the text in a delta of the open block."""
         self._signed = False
-        self._waiting: list[Event] = []
+        self._waiting = Waiting()
+        self._again: Event | None = None
+        """The one of them that is being written; None if it has to wait on."""
         self._ran = ""
         """The provider's last call, which a result without an id belongs to."""
         self._cited: list[bytes] = []
         """Sources that came while no text block was open."""
         self._refusal: dict[str, str] | None = None
+        self._refused: list[str] = []
+        """The words of it."""
 
     def _begin(self, start: Start) -> bytes:
         id = start.id if self._id is None else self._id
@@ -144,22 +149,44 @@ class AnthropicMessagesEncoder(AnswerEncoder):
     def _must_wait(self, event: Event) -> bool:
         if not self._in_call():
             return False
-        self._waiting.append(event)
+        if event is self._again:
+            self._again = None
+        else:
+            self._waiting.add(event)
         return True
 
     def _catch_up(self) -> bytes:
-        """Write what waited, until another call is open."""
-        waiting, self._waiting = self._waiting, []
-        return b"".join([self._writers[type(event)](self, event) for event in waiting])
+        """Write what waited: of the open call what there is, then what has waited longest, until a call goes on."""
+        if self._again is not None:
+            return b""  # this is called from the loop below, which goes on by itself
+        out = []
+        while (entry := self._next()) is not None:
+            self._again = event = entry.event
+            try:
+                out.append(self._writers[type(event)](self, event))
+            finally:
+                may_go, self._again = self._again is not None, None
+                if may_go:
+                    self._waiting.take(entry)
+            if not may_go:
+                break
+        return b"".join(out)
+
+    def _next(self) -> Entry | None:
+        """Return what may be written next of all that waits."""
+        holds = self._open
+        if isinstance(holds, ClientCall) and not holds.over:
+            return self._waiting.first_of(holds.index)
+        return self._waiting.first()
 
     def _catch_up_all(self) -> bytes:
         """Write all that waited, though nobody said that the calls before it were over."""
-        out = b""
-        while self._waiting:
-            if isinstance(self._open, ClientCall):
-                self._open.over = True
-            out += self._catch_up()
-        return out
+        out = []
+        while self._waiting.first() is not None:
+            holds: Any = self._open  # a call that goes on: else nothing would wait
+            holds.over = True
+            out.append(self._catch_up())
+        return b"".join(out)
 
     # --- events --------------------------------------------------------------------------------------------------
 
@@ -274,9 +301,10 @@ class AnthropicMessagesEncoder(AnswerEncoder):
     def _safety(self, event: Safety) -> bytes:
         if event.choice == 0 and event.action in ("refuse", "block"):
             if self._refusal is None:
-                self._refusal = {"type": "refusal", "category": event.category, "explanation": event.note}
+                self._refusal = {"type": "refusal", "category": event.category}
+                self._refused.append(event.note)
             elif event.action == "refuse":
-                self._refusal["explanation"] += event.note
+                self._refused.append(event.note)
         return b""
 
     def _error(self, event: Error) -> bytes:
@@ -296,7 +324,7 @@ class AnthropicMessagesEncoder(AnswerEncoder):
         cut_off = self._calls.cut_off(event.reason)
         delta: dict[str, Any] = {"stop_reason": None if cut_off else self._reason(event), "stop_sequence": None}
         if self._refusal is not None:
-            delta["stop_details"] = self._refusal
+            delta["stop_details"] = {**self._refusal, "explanation": "".join(self._refused)}
         usage = event.usage or self._usage
         if not cut_off:
             out.append(self._stop())

@@ -174,6 +174,7 @@ class OpenAIResponsesEncoder(AnswerEncoder):
         out = [self._output.end_item(status)]
         for call in list(self._open):
             self._cut = True
+            self._calls.forget(call)
             out.append(self._call_done(call, "".join(call.sent), "incomplete"))
         return b"".join(out)
 
@@ -190,8 +191,8 @@ class OpenAIResponsesEncoder(AnswerEncoder):
         json_text([event.text, phase])
         out = self._output.open_item("message", event.index, phase=phase) if isinstance(phase, str) else b""
         out += self._output.words("output_text", event.text, event.index, more)
-        if self._output.part is not None:
-            self._output.part["logprobs"] += likely
+        part: Any = self._output.part  # of these words
+        part["logprobs"] += likely
         return out
 
     def _reasoning(self, event: ReasoningDelta) -> bytes:
@@ -207,8 +208,8 @@ class OpenAIResponsesEncoder(AnswerEncoder):
         if own and output.item is not None and output.item["id"] != own:
             out += output.end_item()  # the provider takes encrypted content back only under its own id
         out += output.open_item("reasoning", event.index, own)
-        if output.item is not None:
-            output.item["encrypted_content"] = event.encrypted
+        item: Any = output.item  # this one
+        item["encrypted_content"] = event.encrypted
         return out + output.end_item()
 
     def _safety(self, event: Safety) -> bytes:

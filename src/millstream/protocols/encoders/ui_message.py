@@ -174,6 +174,7 @@ class UIMessageEncoder(SSEEncoder):
         for call, id in self._streaming.items():
             had = {"toolCallId": id, "toolName": call.name, "input": "".join(call.sent)}
             out.append(_chunk("tool-input-error", **had, errorText=UNUSABLE[Validity.INCOMPLETE]))
+            self._calls.forget(call)
         self._streaming.clear()
         return b"".join(out)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from millstream.errors import InvalidMessage, StreamError, StreamNotFound, UsageError
+from millstream.errors import InvalidMessage, LimitExceeded, StreamError, StreamNotFound, UsageError
 from millstream.messages import Request
 from millstream.protocols import Encoder, encoder
 from millstream.protocols.encoders.openai_chat import OpenAIChatEncoder
@@ -38,23 +38,27 @@ STREAM_ID = "x-millstream-stream-id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayLimits:
-    """What one request, and one owner, may take.
+    """What one request, one owner, and all of them in this process may take. Several processes share no counts.
 
     Attributes:
         max_body_bytes: of a request. Images travel in it as base64.
         body_within: seconds in which it must have come.
-        max_streams: streams of one owner that run at once, in this process.
-        max_running: streams of all owners that run at once, in this process.
+        max_answer_bytes: of an answer that is not streamed, until it is whole; each of its pieces counts 64 more.
+        max_streams: requests of one owner that are read or answered at once.
+        max_running: those of all owners.
+        max_held_bytes: bodies and whole answers of all of them together.
     Raises: UsageError: one of them is not positive.
     """
 
     max_body_bytes: int = 16 << 20
     body_within: float = 30.0
+    max_answer_bytes: int = 32 << 20
     max_streams: int = 64
     max_running: int = 10_000
+    max_held_bytes: int = 256 << 20
 
     def __post_init__(self) -> None:
-        if min(self.max_body_bytes, self.body_within, self.max_streams, self.max_running) <= 0:
+        if min(getattr(self, name) for name in self.__slots__) <= 0:
             raise UsageError("all limits of a gateway must be positive")
 
 
@@ -118,6 +122,10 @@ def _model(name: str, models: dict[str, Any]) -> tuple[str, str]:
     return name, getattr(found, "protocol", "")
 
 
+def _full() -> Refused:
+    return Refused(503, "this gateway is full", code="overloaded", headers={"retry-after": "1"})
+
+
 class Chats:
     """Answers.
 
@@ -141,10 +149,11 @@ class Chats:
         self._settings = settings
 
     async def answer(
-        self, asked: Asked, owner: str, scope: Scope, receive: Receive, out: Outgoing, *, resumable: bool
+        self, asked: Asked, live: Live, scope: Scope, receive: Receive, out: Outgoing, *, resumable: bool
     ) -> None:
-        """Answer. Raises: Refused: nothing has been sent."""
-        live = self._begin(asked.model, owner)
+        """Answer what was admitted as `live`. Raises: Refused: nothing has been sent."""
+        self._refuse_late()
+        live.begin(asked.model)
         try:
             try:
                 stream = self._models[asked.model].stream_text(asked.request)
@@ -152,9 +161,9 @@ class Chats:
                 raise refused(error, expose=self._settings["expose_errors"]) from error
             watched = stream._then(lambda source: Watched(source, live, self._figures))
             if not asked.streamed:
-                await self._whole(asked, watched, receive, out)
+                await self._whole(asked, watched, live, receive, out)
             elif resumable and self._hub is not None:
-                await self._relayed(self._hub, asked, owner, watched, live, scope, receive, out)
+                await self._relayed(self._hub, asked, watched, live, scope, receive, out)
                 return  # it runs on without this request
             else:
                 live.opened = lambda error: self._opened(error, out)
@@ -164,16 +173,26 @@ class Chats:
             raise
         live.end()
 
-    def _begin(self, model: str, owner: str) -> Live:
-        if self._drain.draining:
-            headers = {"retry-after": "1", "connection": "close"}
-            raise Refused(503, "this gateway is shutting down; ask again", code="draining", headers=headers)
+    def admit(self, owner: str) -> Live:
+        """Let a request in, before its body is read; call `end` of what is returned. Raises: Refused."""
+        self._refuse_late()
         if self._figures.of_owner(owner) >= self._limits.max_streams:
             said = f"{self._limits.max_streams} streams of this key are running already"
             raise Refused(429, said, code="too_many_streams", headers={"retry-after": "1"})
-        if self._figures.running >= self._limits.max_running:
-            raise Refused(503, "this gateway is full", code="overloaded", headers={"retry-after": "1"})
-        return self._figures.begin(model, owner)
+        if self._figures.admitted >= self._limits.max_running:
+            raise _full()
+        return self._figures.admit(owner)
+
+    def hold(self, live: Live, n_bytes: int) -> None:
+        """Let this request keep so many bytes more. Raises: Refused: all together would keep too many."""
+        if self._figures.held_bytes + n_bytes > self._limits.max_held_bytes:
+            raise _full()
+        live.hold(n_bytes)
+
+    def _refuse_late(self) -> None:
+        if self._drain.draining:
+            headers = {"retry-after": "1", "connection": "close"}
+            raise Refused(503, "this gateway is shutting down; ask again", code="draining", headers=headers)
 
     def _respond(self, wire: Encoder | str, source: Any, headers: dict[str, str]) -> EventStreamResponse:
         return EventStreamResponse(source, protocol=wire, headers=headers, drain=self._drain, **self._settings)
@@ -183,7 +202,7 @@ class Chats:
         if isinstance(error, StreamError) and not out.status:
             raise refused(error, expose=self._settings["expose_errors"]) from error
 
-    async def _whole(self, asked: Asked, stream: Stream[Any], receive: Receive, out: Outgoing) -> None:
+    async def _whole(self, asked: Asked, stream: Stream[Any], live: Live, receive: Receive, out: Outgoing) -> None:
         assert isinstance(asked.wire, OpenAIChatEncoder)  # noqa: S101  (the only wire that has a whole form)
         completion = Completion(asked.wire)
 
@@ -191,8 +210,10 @@ class Chats:
             try:
                 async with stream:
                     async for batch in stream.batches():
-                        for event in batch:
-                            completion.add(event)
+                        n_bytes = sum(map(completion.add, batch))
+                        if completion.n_bytes > self._limits.max_answer_bytes:
+                            raise self._too_much(asked.model)
+                        self.hold(live, n_bytes)
                 result = completion.result()
             except StreamError as error:
                 raise refused(error, expose=self._settings["expose_errors"]) from error
@@ -200,19 +221,26 @@ class Chats:
 
         await while_connected(receive, work)
 
+    def _too_much(self, model: str) -> Refused:
+        most = self._limits.max_answer_bytes
+        limit = LimitExceeded(f"an answer of {model!r} is larger than {most}", option="max_answer_bytes", limit=most)
+        self._figures.failed(model, limit)
+        said = f"the whole answer is larger than {most} bytes; ask for it as a stream"
+        return Refused(502, said, code="answer_too_large")
+
     # --- through the relay -----------------------------------------------------------------------------------------
 
     async def _relayed(
         self,
         hub: Hub,
         asked: Asked,
-        owner: str,
         stream: Stream[Any],
         live: Live,
         scope: Scope,
         receive: Receive,
         out: Outgoing,
     ) -> None:
+        owner = live.owner
         upstream = anyio.Event()
         failure: list[Exception] = []
 

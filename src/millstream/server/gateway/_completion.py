@@ -12,17 +12,23 @@ import orjson
 
 from millstream.core import SSEParser
 from millstream.errors import IncompleteStream
-from millstream.events import Event, TextDelta
+from millstream.events import Event, TextDelta, ToolCallDelta
 from millstream.protocols.encoders.openai_chat import OpenAIChatEncoder
 
 __all__ = ["Completion"]
 
 JOINED = ("arguments", "content", "data", "input", "reasoning_content", "refusal", "transcript")
 """Members of deltas whose pieces follow one another."""
+PIECE_BYTES = 64
+"""What a piece takes besides its text."""
 
 
 class Completion:
-    """Adds up one answer. Args: wire: an encoder that nobody else uses; it gives id, model and time."""
+    """Adds up one answer.
+
+    Args: wire: an encoder that nobody else uses; it gives id, model and time.
+    Attributes: n_bytes: about what it takes so far.
+    """
 
     def __init__(self, wire: OpenAIChatEncoder) -> None:
         self._wire = wire
@@ -30,17 +36,24 @@ class Completion:
         self._texts: dict[int, list[str]] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._head: dict[str, Any] = {}
+        self.n_bytes = 0
 
-    def add(self, event: Event) -> None:
-        """Take the next event. Raises: EncodeError: JSON cannot carry it."""
+    def add(self, event: Event) -> int:
+        """Take the next event; return about how many bytes it takes. Raises: EncodeError: JSON cannot carry it."""
         if type(event) is TextDelta and not event._meta and event.choice in self._texts:
             self._texts[event.choice].append(event.text)
-            return
-        for message in self._parser.feed(self._wire.encode(event)):
-            chunk = orjson.loads(message.data)
-            for entry in chunk.pop("choices", ()):
-                self._add(entry)
-            self._head |= chunk
+            n_bytes = len(event.text) + PIECE_BYTES
+        else:
+            data = self._wire.encode(event)
+            kept = len(data) or (len(event.arguments) if type(event) is ToolCallDelta else 0)
+            n_bytes = kept + PIECE_BYTES if kept else 0
+            for message in self._parser.feed(data):
+                chunk = orjson.loads(message.data)
+                for entry in chunk.pop("choices", ()):
+                    self._add(entry)
+                self._head |= chunk
+        self.n_bytes += n_bytes
+        return n_bytes
 
     def _add(self, entry: dict[str, Any]) -> None:
         at = entry["index"]

@@ -26,17 +26,29 @@ MAX_TOKENS = 1 << 32  # of one answer
 
 
 class Live:
-    """One stream that runs.
+    """One request for an answer, from before its body is read until its stream has ended.
 
-    Attributes: opened: called once with None when the upstream has answered, or with what kept it from doing so.
+    Attributes:
+        model: "" until the stream runs.
+        held: bytes that it keeps in memory.
+        opened: called once with None when the upstream has answered, or with what kept it from doing so.
     """
 
-    def __init__(self, figures: Figures, model: str, owner: str) -> None:
-        self.model = model
+    def __init__(self, figures: Figures, owner: str) -> None:
+        self.model = ""
         self.owner = owner
+        self.held = 0
         self.monitor = StreamMonitor()
         self.opened: Callable[[Exception | None], None] = lambda error: None
         self._figures = figures
+
+    def begin(self, model: str) -> None:
+        """The request is known, and its stream begins."""
+        self._figures._begin(self, model)
+
+    def hold(self, n_bytes: int) -> None:
+        """So many bytes more are kept, until the end."""
+        self._figures._hold(self, n_bytes)
 
     def end(self) -> None:
         """It runs no more. Again: nothing."""
@@ -97,7 +109,9 @@ class Figures:
 
     def __init__(self, models: Iterable[str]) -> None:
         self._models = tuple(models)
+        self._all: set[Live] = set()
         self._running: set[Live] = set()
+        self.held_bytes = 0
         self._per_owner: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
@@ -110,13 +124,22 @@ class Figures:
 
     # --- written ---------------------------------------------------------------------------------------------------
 
-    def begin(self, model: str, owner: str) -> Live:
-        """A stream begins; call `end` of what is returned."""
-        live = Live(self, model, owner)
-        self._running.add(live)
+    def admit(self, owner: str) -> Live:
+        """A request is let in; call `end` of what is returned."""
+        live = Live(self, owner)
+        self._all.add(live)
         self._per_owner[owner] += 1
-        self._streams[model] += 1
         return live
+
+    def _begin(self, live: Live, model: str) -> None:
+        live.model = model
+        self._running.add(live)
+        self._streams[model] += 1
+
+    def _hold(self, live: Live, n_bytes: int) -> None:
+        if live in self._all:
+            live.held += n_bytes
+            self.held_bytes += n_bytes
 
     def failed(self, model: str, error: Exception) -> None:
         """A stream failed."""
@@ -128,12 +151,16 @@ class Figures:
         self._requests[route, status] += 1
 
     def _forget(self, live: Live) -> None:
-        if live not in self._running:
+        if live not in self._all:
             return
-        self._running.remove(live)
+        self._all.remove(live)
+        self.held_bytes -= live.held
         self._per_owner[live.owner] -= 1
         if not self._per_owner[live.owner]:
             del self._per_owner[live.owner]
+        if live not in self._running:
+            return
+        self._running.remove(live)
         monitor, model = live.monitor, live.model
         monitor.finish()
         self._events[model] += monitor.events_count
@@ -149,6 +176,11 @@ class Figures:
     def running(self) -> int:
         """How many streams run."""
         return len(self._running)
+
+    @property
+    def admitted(self) -> int:
+        """How many requests for answers are being read or answered."""
+        return len(self._all)
 
     def of_owner(self, owner: str) -> int:
         """How many of them this owner has."""
@@ -218,4 +250,10 @@ class Figures:
         ):
             samples = [one for model in self._models for one in histograms[model].samples({"model": model})]
             yield name, "histogram", said, samples
+        yield (
+            "millstream_held_bytes",
+            "gauge",
+            "Bytes of bodies and of whole answers that are kept now.",
+            [("", {}, self.held_bytes)],
+        )
         yield "millstream_draining", "gauge", "1 while the gateway shuts down.", [("", {}, int(draining))]

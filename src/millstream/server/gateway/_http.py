@@ -111,12 +111,17 @@ async def respond_json(send: Send, status: int, value: Any, headers: Mapping[str
     await respond(send, status, orjson.dumps(value), "application/json", headers or {})
 
 
-async def read_body(scope: Scope, receive: Receive, *, max_bytes: int, within: float) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, *, max_bytes: int, within: float, hold: Callable[[int], None] = lambda n_bytes: None
+) -> bytes:
     """Read the body of a request that holds JSON.
 
     A page of another site can send a form or a text without being asked; JSON it can send only after a CORS preflight.
 
-    Args: max_bytes: what is larger is refused, before it is read if it says so. within: seconds.
+    Args:
+        max_bytes: what is larger is refused, before it is read if it says so.
+        within: seconds.
+        hold: called with the bytes of each piece before it is kept; may raise.
     Raises: Refused: 415, 413, 408. Gone: the client has left.
     """
     kind = header(scope, b"content-type").partition(";")[0].strip().lower()
@@ -132,9 +137,11 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int, within: f
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise Gone
-            body += message.get("body", b"")
-            if len(body) > max_bytes:
+            piece = message.get("body", b"")
+            if len(body) + len(piece) > max_bytes:
                 raise too_large
+            hold(len(piece))
+            body += piece
             if not message.get("more_body", False):
                 return bytes(body)
     assert clock.cancelled_caught  # noqa: S101  (nothing else ends the loop)

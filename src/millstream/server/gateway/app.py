@@ -11,6 +11,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -57,7 +58,7 @@ class Gateway:
         log: where streams that can be resumed are kept; a `MemoryLog` by default. Several processes need a `RedisLog`.
         resume: "asked": for requests with the header `x-millstream-resume: 1`, an answer outlives its connection;
             "always": for all that do not send 0; "never": an answer ends with its connection.
-        limits: what a request and an owner may take.
+        limits: what a request, an owner and all together may take.
         watchers: keys for `/metrics` and for the figures of `/health`; those of `keys` by default.
         origins: of pages that may ask (CORS), such as "https://app.example"; by default none.
         hosts: names of this machine that count without keys; by default those of the loopback.
@@ -228,18 +229,27 @@ class Gateway:
         await self._ask(call, lambda body: read_ui(body, self.models, wire, expose=self._expose))
 
     async def _ask(self, call: Call, read: Callable[[bytes], Asked]) -> None:
-        owner = self._owner(call, self._keys)
+        live = self._chats.admit(self._owner(call, self._keys))
+        try:
+            asked = await self._read(call, read, partial(self._chats.hold, live))
+            wish = header(call.scope, ASK_HEADER.encode()).lower()
+            resumable = wish in ("1", "true") if self._resume == "asked" else wish not in ("0", "false")
+            await self._chats.answer(asked, live, call.scope, call.receive, call.out, resumable=resumable)
+        except BaseException:
+            live.end()
+            raise
+
+    async def _read(self, call: Call, read: Callable[[bytes], Asked], hold: Callable[[int], None]) -> Asked:
         limits = self._limits
-        body = await read_body(call.scope, call.receive, max_bytes=limits.max_body_bytes, within=limits.body_within)
+        body = await read_body(
+            call.scope, call.receive, max_bytes=limits.max_body_bytes, within=limits.body_within, hold=hold
+        )
         try:
             # What takes more than a moment must not hold up the others' streams.
             large = len(body) > LARGE_BYTES
-            asked = await run_sync(read, body, limiter=self._reading) if large else read(body)
+            return await run_sync(read, body, limiter=self._reading) if large else read(body)
         except UsageError as error:
             raise refused(error, expose=False) from error
-        wish = header(call.scope, ASK_HEADER.encode()).lower()
-        resumable = wish in ("1", "true") if self._resume == "asked" else wish not in ("0", "false")
-        await self._chats.answer(asked, owner, call.scope, call.receive, call.out, resumable=resumable)
 
     async def _chat_again(self, call: Call) -> None:
         """As `useChat` with `resume` asks: the answer that is under way, from its beginning; else 204."""
