@@ -26,7 +26,7 @@ async def main() -> None:
         async with ask().retry(ask, policy, replay="restart").timeout(total=300) as events:
             async for event in events:
                 match event:
-                    case ms.Data(name=ms.RESTART):
+                    case ms.Data(name=ms.streams.RESTART):
                         report.clear()
                     case ms.TextDelta(text=text):
                         report.append(text)

@@ -7,7 +7,7 @@ import anyio
 import millstream as ms
 
 
-def report(health: ms.StreamHealth) -> None:
+def report(health: ms.streams.StreamHealth) -> None:
     if health.is_stalled:
         print(f"stalled: nothing for {health.time_since_last_event:.1f} s")
     else:

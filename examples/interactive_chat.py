@@ -12,7 +12,7 @@ async def main() -> None:
     model = ms.provider(os.environ.get("MODEL", "openai:gpt-5.1"), base_url=os.environ.get("BASE_URL"))
     chat = ms.Conversation(model, system="You are a helpful assistant. Be concise.", max_tokens=500)
     print("You: ", end="", flush=True)
-    for said in ms.user_inputs(sys.stdin):
+    for said in ms.providers.user_inputs(sys.stdin):
         print("Assistant: ", end="", flush=True)
         try:
             async with chat.say(said) as events:

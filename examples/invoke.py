@@ -9,7 +9,7 @@ import anyio
 import millstream as ms
 
 
-class Summarizer(ms.Runnable[str, str]):
+class Summarizer(ms.streams.Runnable[str, str]):
     """Streams a summary as it grows."""
 
     def __init__(self, model: ms.Provider) -> None:

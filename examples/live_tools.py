@@ -27,7 +27,7 @@ def analyze_trend(values: list[float]) -> str:  # a sync function runs in a work
 async def main() -> None:
     model = ms.provider(os.environ.get("MODEL", "openai:gpt-5.1"), base_url=os.environ.get("BASE_URL"))
     prompt = "Get the weather for NYC, query the growth of the table users, and analyze the trend of 1, 4, 9."
-    tracker = ms.ToolTracker()
+    tracker = ms.tools.ToolTracker()
     run = model.stream_text(prompt, tools=[get_weather, query_growth, analyze_trend], tool_choice="auto")
     async with run.tap(tracker.see) as events:
         async for event in events:
@@ -37,7 +37,7 @@ async def main() -> None:
                 case ms.ToolCall(name=name, arguments=arguments):
                     print("calling", name, arguments)
                 case ms.ToolResult(name=name, result=result, error=None):
-                    print(name, "gave", ms.truncate(str(result), 100), "- still running:", tracker.running)
+                    print(name, "gave", ms.tools.truncate(str(result), 100), "- still running:", tracker.running)
                 case ms.ToolResult(name=name, error=error):
                     print(name, "failed:", error)
     print("\nCalled, in this order:", ", ".join(tracker.order))

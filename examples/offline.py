@@ -82,14 +82,18 @@ class Offline:
         self.requests: list[bytes] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        body, more = b"", True
-        while more:
+        body = bytearray()
+
+        async def heard() -> Any:
             message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
-        self.requests.append(body)
+            body.extend(message.get("body", b""))
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                self.requests.append(bytes(body))
+            return message
+
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         headers = [*scope["headers"], (RECORDING_HEADER.encode(), answer.encode())]
-        await self.replay({**scope, "headers": headers}, receive, send)
+        await self.replay({**scope, "headers": headers}, heard, send)
 
 
 async def main(example: str) -> int:

@@ -11,8 +11,8 @@ import millstream as ms
 async def main() -> None:
     model = ms.provider(os.environ.get("MODEL", "openai:gpt-5.1"), base_url=os.environ.get("BASE_URL"))
     digest = hashlib.sha256()
-    pool = ms.BufferPool(size=1024)
-    processor = ms.StreamProcessor(digest.update, buffer_pool=pool)  # gets a memoryview, good until it returns
+    pool = ms.streams.BufferPool(size=1024)
+    processor = ms.streams.StreamProcessor(digest.update, buffer_pool=pool)  # gets a memoryview, good until it returns
     await processor.process(model.stream_text("Write a large document with several sections."))
     print("sha256 of the answer:", digest.hexdigest())
     print(f"buffers: {pool.outstanding} out, {pool.free} free")

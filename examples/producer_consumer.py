@@ -40,7 +40,12 @@ async def main() -> None:
         print(f"{total:4} words  {result.text[:60]!r}")
 
     lines = texts.smooth("line", delay=0)
-    await ms.pipeline(lines, ms.stage(process, buffer=50), ms.stage(analyze, buffer=20), ms.sink(show, buffer=10))
+    await ms.streams.pipeline(
+        lines,
+        ms.streams.stage(process, buffer=50),
+        ms.streams.stage(analyze, buffer=20),
+        ms.streams.sink(show, buffer=10),
+    )
     print(f"{total} words, {long} long lines")
 
 

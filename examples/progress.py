@@ -11,7 +11,7 @@ PROMPT = "Analyse the architecture of distributed systems: scalability, reliabil
 
 async def main() -> None:
     model = ms.provider(os.environ.get("MODEL", "openai:gpt-5.1"), base_url=os.environ.get("BASE_URL"))
-    progress = ms.TextProgress(lambda report: print(f"\n[{report}]"), every=1.0)
+    progress = ms.streams.TextProgress(lambda report: print(f"\n[{report}]"), every=1.0)
     async with model.stream_text(PROMPT, max_tokens=2000).tap(progress.add) as events:
         async for event in events:
             if isinstance(event, ms.TextDelta):

@@ -17,7 +17,7 @@ async def main() -> None:
             match await items.next():
                 case ms.TextDelta(text=text):
                     sentence += text
-                case ms.END:
+                case ms.streams.END:
                     break
         print("first sentence:", sentence)
         print("what comes next:", await items.peek())  # it stays there

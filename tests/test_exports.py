@@ -3,9 +3,11 @@
 import ast
 import importlib
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -25,6 +27,30 @@ def test_dir_and_star_import_agree_with_all() -> None:
     namespace: dict[str, object] = {}
     exec("from millstream import *", namespace)
     assert set(millstream.__all__) <= namespace.keys()
+
+
+def test_the_top_is_small_and_a_name_has_one_home() -> None:
+    """What most programs never write stays in its room: an editor shows what there is on one screen."""
+    assert len(millstream.__all__) <= 80
+    for name in millstream._AT_ONCE:
+        assert name in {*millstream.core.__all__, *millstream.errors.__all__}
+    for name, home in millstream._LAZY.items():
+        room = importlib.import_module(home)
+        assert name in getattr(room, "__all__", dir(room))
+    assert not set(millstream.__all__) & {*millstream._ROOMS, "core", "errors"}, "a name hides a room"
+
+
+def test_the_five_names_to_start_with_and_those_of_the_readme_are_there() -> None:
+    five = re.search(r"Five names to start with: (.*)", millstream.__doc__)[1]
+    assert re.findall(r"`(\w+)`", five) == ["stream", "iter_events", "TextDelta", "ToolCall", "Finish"]
+    kinds = {cls.__name__ for cls in get_args(millstream.Event)}
+    assert kinds <= set(millstream.__all__), "who matches on events writes `ms.` and the kind"
+
+
+@pytest.mark.parametrize("room", [*millstream._ROOMS, "core", "errors"])
+def test_what_a_room_names_is_there_without_an_import(room: str) -> None:
+    code = f"import millstream as ms; [getattr(ms.{room}, name) for name in getattr(ms.{room}, '__all__', [])]"
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -95,9 +95,9 @@ def test_the_page_is_short_and_begins_with_ten_lines() -> None:
 
 def test_the_page_counts_right() -> None:
     text = README.read_text()
-    assert f"read {len(ms.decoder_names())} wires" in text
-    assert f"write {len(ms.encoder_names())} wires" in text
-    assert f"{len(ms.provider_names())} names" in text
+    assert f"read {len(ms.protocols.decoder_names())} wires" in text
+    assert f"write {len(ms.protocols.encoder_names())} wires" in text
+    assert f"{len(ms.providers.provider_names())} names" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

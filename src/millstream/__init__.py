@@ -1,7 +1,9 @@
 """millstream: typed events from the byte streams of AI providers.
 
 Five names to start with: `stream` (async), `iter_events` (sync), `TextDelta`, `ToolCall`, `Finish`.
-The parsers and the errors are here at once. All else is imported at its first use: who only parses pays for no more.
+At the top stands what a program opens, matches, sends or catches; all else is in its room, one dot further and
+without an import of its own: `millstream.streams.END`, `millstream.tools.any_of`, `millstream.errors.ResumeGap`.
+The parsers and the errors are loaded at once, the rest at its first use: who only parses pays for no more.
 """
 
 from __future__ import annotations
@@ -10,15 +12,31 @@ from importlib import import_module
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
+from millstream import core as core
 from millstream import errors as errors
-from millstream.core import MISSING as MISSING
-from millstream.core import Delta as Delta
 from millstream.core import JSONParser as JSONParser
 from millstream.core import NDJSONParser as NDJSONParser
 from millstream.core import SSEMessage as SSEMessage
 from millstream.core import SSEParser as SSEParser
 from millstream.core import parse_partial_json as parse_partial_json
-from millstream.errors import *  # noqa: F403
+from millstream.errors import AuthError as AuthError
+from millstream.errors import ConnectionFailed as ConnectionFailed
+from millstream.errors import IncompleteStream as IncompleteStream
+from millstream.errors import InvalidRequest as InvalidRequest
+from millstream.errors import LimitExceeded as LimitExceeded
+from millstream.errors import MillstreamError as MillstreamError
+from millstream.errors import ObjectInvalid as ObjectInvalid
+from millstream.errors import Overloaded as Overloaded
+from millstream.errors import ParseError as ParseError
+from millstream.errors import ProviderError as ProviderError
+from millstream.errors import RateLimited as RateLimited
+from millstream.errors import RetriesExhausted as RetriesExhausted
+from millstream.errors import SafetyBlocked as SafetyBlocked
+from millstream.errors import StreamClosed as StreamClosed
+from millstream.errors import StreamError as StreamError
+from millstream.errors import StreamTimeout as StreamTimeout
+from millstream.errors import ToolError as ToolError
+from millstream.errors import UsageError as UsageError
 
 __version__ = "0.1.0"
 
@@ -36,141 +54,92 @@ if TYPE_CHECKING:  # what checkers and editors see: the same names as in `_HOMES
     from millstream import streams as streams
     from millstream import testing as testing
     from millstream import tools as tools
-    from millstream.events import *  # noqa: F403
+    from millstream.events import Citation as Citation
+    from millstream.events import Citations as Citations
+    from millstream.events import Data as Data
+    from millstream.events import Error as Error
+    from millstream.events import Event as Event
+    from millstream.events import EventType as EventType
+    from millstream.events import File as File
+    from millstream.events import Finish as Finish
+    from millstream.events import FinishReason as FinishReason
+    from millstream.events import Handoff as Handoff
+    from millstream.events import ObjectDelta as ObjectDelta
+    from millstream.events import ProviderToolCall as ProviderToolCall
+    from millstream.events import ProviderToolResult as ProviderToolResult
+    from millstream.events import Raw as Raw
+    from millstream.events import ReasoningDelta as ReasoningDelta
+    from millstream.events import Safety as Safety
+    from millstream.events import Start as Start
+    from millstream.events import StepFinish as StepFinish
+    from millstream.events import StepStart as StepStart
+    from millstream.events import TextDelta as TextDelta
+    from millstream.events import ToolCall as ToolCall
+    from millstream.events import ToolCallDelta as ToolCallDelta
+    from millstream.events import ToolResult as ToolResult
+    from millstream.events import Usage as Usage
     from millstream.limits import Limits as Limits
     from millstream.messages import FilePart as FilePart
     from millstream.messages import ImagePart as ImagePart
     from millstream.messages import Message as Message
-    from millstream.messages import Part as Part
-    from millstream.messages import ProviderPart as ProviderPart
-    from millstream.messages import ReasoningPart as ReasoningPart
-    from millstream.messages import RefusalPart as RefusalPart
     from millstream.messages import Request as Request
     from millstream.messages import ResponseFormat as ResponseFormat
     from millstream.messages import TextPart as TextPart
-    from millstream.messages import ToolCallPart as ToolCallPart
-    from millstream.messages import ToolResultPart as ToolResultPart
     from millstream.messages import ToolSpec as ToolSpec
-    from millstream.messages import as_messages as as_messages
     from millstream.objects import ObjectStream as ObjectStream
-    from millstream.objects import json_schema as json_schema
-    from millstream.protocols import Decoder as Decoder
-    from millstream.protocols import Encoder as Encoder
     from millstream.protocols import decoder as decoder
-    from millstream.protocols import decoder_names as decoder_names
     from millstream.protocols import encoder as encoder
-    from millstream.protocols import encoder_names as encoder_names
     from millstream.protocols import iter_events as iter_events
-    from millstream.protocols.history import MessageBuilder as MessageBuilder
     from millstream.protocols.history import assistant_message as assistant_message
     from millstream.protocols.history import tool_message as tool_message
     from millstream.protocols.requests import request_body as request_body
-    from millstream.protocols.requests import request_names as request_names
-    from millstream.providers import Anthropic as Anthropic
-    from millstream.providers import AzureOpenAI as AzureOpenAI
-    from millstream.providers import BaseProvider as BaseProvider
-    from millstream.providers import Bedrock as Bedrock
-    from millstream.providers import Cohere as Cohere
     from millstream.providers import Conversation as Conversation
-    from millstream.providers import Gemini as Gemini
-    from millstream.providers import HTTPProvider as HTTPProvider
-    from millstream.providers import ObjectResult as ObjectResult
-    from millstream.providers import Ollama as Ollama
-    from millstream.providers import OpenAIChat as OpenAIChat
-    from millstream.providers import OpenAICompatible as OpenAICompatible
-    from millstream.providers import OpenAIResponses as OpenAIResponses
     from millstream.providers import Provider as Provider
-    from millstream.providers import TextResult as TextResult
-    from millstream.providers import Vertex as Vertex
-    from millstream.providers import VertexAnthropic as VertexAnthropic
     from millstream.providers import provider as provider
-    from millstream.providers import provider_names as provider_names
-    from millstream.providers import user_inputs as user_inputs
-    from millstream.streams import END as END
-    from millstream.streams import KEEP_ALIVE as KEEP_ALIVE
-    from millstream.streams import RESTART as RESTART
-    from millstream.streams import BufferedStream as BufferedStream
-    from millstream.streams import BufferPool as BufferPool
-    from millstream.streams import CallerRuns as CallerRuns
-    from millstream.streams import Conflate as Conflate
-    from millstream.streams import DropAfter as DropAfter
-    from millstream.streams import RetryBudget as RetryBudget
     from millstream.streams import RetryPolicy as RetryPolicy
-    from millstream.streams import Runnable as Runnable
     from millstream.streams import Stream as Stream
-    from millstream.streams import StreamHealth as StreamHealth
     from millstream.streams import StreamMonitor as StreamMonitor
-    from millstream.streams import StreamProcessor as StreamProcessor
-    from millstream.streams import TextAccumulator as TextAccumulator
-    from millstream.streams import TextProgress as TextProgress
-    from millstream.streams import TextStream as TextStream
     from millstream.streams import Timeouts as Timeouts
     from millstream.streams import fan_out as fan_out
     from millstream.streams import filters as filters
     from millstream.streams import merge as merge
-    from millstream.streams import pipeline as pipeline
-    from millstream.streams import sink as sink
-    from millstream.streams import stage as stage
     from millstream.streams import stream as stream
-    from millstream.tools import Agent as Agent
-    from millstream.tools import Deny as Deny
-    from millstream.tools import Run as Run
-    from millstream.tools import RunState as RunState
-    from millstream.tools import Step as Step
-    from millstream.tools import Tool as Tool
     from millstream.tools import ToolContext as ToolContext
-    from millstream.tools import ToolRunner as ToolRunner
-    from millstream.tools import ToolTracker as ToolTracker
-    from millstream.tools import all_of as all_of
-    from millstream.tools import any_of as any_of
-    from millstream.tools import custom as custom
     from millstream.tools import max_steps as max_steps
-    from millstream.tools import max_tokens as max_tokens
-    from millstream.tools import run_steps as run_steps
-    from millstream.tools import text_length as text_length
     from millstream.tools import tool as tool
     from millstream.tools import tool_seen as tool_seen
-    from millstream.tools import tool_specs as tool_specs
-    from millstream.tools import truncate as truncate
 
 # Where each name lives. What is in `_ROOMS` can be reached without an import of its own: `millstream.relay.Hub`.
 _HOMES = {
     "events": (
-        "Citation Citations Data Error Event EventBase EventType File Finish FinishReason Handoff Logprob "
-        "ObjectDelta ProviderToolCall ProviderToolResult Raw ReasoningDelta Safety Start StepFinish StepStart "
-        "TextDelta ToolCall ToolCallDelta ToolResult Usage Validity decode_event encode_event"
+        "Citation Citations Data Error Event EventType File Finish FinishReason Handoff ObjectDelta "
+        "ProviderToolCall ProviderToolResult Raw ReasoningDelta Safety Start StepFinish StepStart TextDelta "
+        "ToolCall ToolCallDelta ToolResult Usage"
     ),
     "limits": "Limits",
-    "messages": (
-        "FilePart ImagePart Message Part ProviderPart ReasoningPart RefusalPart Request ResponseFormat TextPart "
-        "ToolCallPart ToolResultPart ToolSpec as_messages"
-    ),
-    "objects": "ObjectStream json_schema",
-    "protocols": "Decoder Encoder decoder decoder_names encoder encoder_names iter_events",
-    "protocols.history": "MessageBuilder assistant_message tool_message",
-    "protocols.requests": "request_body request_names",
-    "providers": (
-        "Anthropic AzureOpenAI BaseProvider Bedrock Cohere Conversation Gemini HTTPProvider ObjectResult Ollama "
-        "OpenAIChat OpenAICompatible OpenAIResponses Provider TextResult Vertex VertexAnthropic provider "
-        "provider_names user_inputs"
-    ),
-    "streams": (
-        "BufferPool BufferedStream CallerRuns Conflate DropAfter END KEEP_ALIVE RESTART RetryBudget RetryPolicy "
-        "Runnable Stream StreamHealth StreamMonitor StreamProcessor TextAccumulator TextProgress TextStream "
-        "Timeouts fan_out filters merge pipeline sink stage stream"
-    ),
-    "tools": (
-        "Agent Deny Run RunState Step Tool ToolContext ToolRunner ToolTracker all_of any_of custom max_steps "
-        "max_tokens run_steps text_length tool tool_seen tool_specs truncate"
-    ),
+    "messages": "FilePart ImagePart Message Request ResponseFormat TextPart ToolSpec",
+    "objects": "ObjectStream",
+    "protocols": "decoder encoder iter_events",
+    "protocols.history": "assistant_message tool_message",
+    "protocols.requests": "request_body",
+    "providers": "Conversation Provider provider",
+    "streams": "RetryPolicy Stream StreamMonitor Timeouts fan_out filters merge stream",
+    "tools": "ToolContext max_steps tool tool_seen",
 }
 _LAZY = {name: f"millstream.{home}" for home, names in _HOMES.items() for name in names.split()}
 _ROOMS = [
     *["compat", "events", "http", "limits", "messages", "objects", "protocols", "providers", "relay", "server"],
     *["streams", "testing", "tools"],
 ]
-_CORE = ["MISSING", "Delta", "JSONParser", "NDJSONParser", "SSEMessage", "SSEParser", "parse_partial_json"]
-_PUBLIC = sorted([*_CORE, *errors.__all__, *_LAZY])
+# Loaded by the imports above: no table is needed.
+_AT_ONCE = [
+    *["JSONParser", "NDJSONParser", "SSEMessage", "SSEParser", "parse_partial_json"],
+    *["AuthError", "ConnectionFailed", "IncompleteStream", "InvalidRequest", "LimitExceeded"],
+    *["MillstreamError", "ObjectInvalid", "Overloaded", "ParseError", "ProviderError", "RateLimited"],
+    *["RetriesExhausted", "SafetyBlocked", "StreamClosed", "StreamError", "StreamTimeout", "ToolError"],
+    *["UsageError"],
+]
+_PUBLIC = sorted([*_AT_ONCE, *_LAZY])
 
 if not TYPE_CHECKING:  # checkers cannot read a computed list; they take the imports above
     __all__ = _PUBLIC
@@ -188,4 +157,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_PUBLIC, *_ROOMS})
+    return sorted({*_PUBLIC, *_ROOMS, "core", "errors"})

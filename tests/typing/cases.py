@@ -47,7 +47,7 @@ async def operators(numbers: ms.Stream[int]) -> None:
     assert_type(numbers.filter(bool).take(3).skip(1), ms.Stream[int])
     assert_type(numbers.batched(3), ms.Stream[list[int]])
     assert_type(numbers.scan(lambda total, item: total + item, 0), ms.Stream[int])
-    assert_type(numbers.buffer(3), ms.BufferedStream[int])
+    assert_type(numbers.buffer(3), ms.streams.BufferedStream[int])
     assert_type(numbers.map_ordered(later, 2), ms.Stream[str])
     assert_type(numbers.map_unordered(str, 2), ms.Stream[str])
     assert_type(numbers.timeout(total=3.0), ms.Stream[int])
@@ -79,6 +79,10 @@ async def narrowing(events: ms.Stream[ms.Event]) -> None:
     assert_type(events.filter(is_text), ms.Stream[ms.TextDelta])
     assert_type(events.filter(ms.filters.no_errors), ms.Stream[ms.Event])
     assert_type(events.filter(kinds(ms.EventType.TEXT_DELTA)), ms.Stream[ms.Event])
+    assert_type(events.filter(ms.TextDelta), ms.Stream[ms.TextDelta])
+    assert_type(events.filter(ms.TextDelta, lambda delta: delta.index == 0), ms.Stream[ms.TextDelta])
+    assert_type(events.filter((ms.TextDelta, ms.ToolCall)), ms.Stream[ms.TextDelta | ms.ToolCall])
+    assert_type(events.filter(ms.EventType.TEXT_DELTA), ms.Stream[ms.Event])
 
 
 async def handlers(events: ms.Stream[ms.Event]) -> None:
