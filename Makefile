@@ -16,7 +16,7 @@ SECONDS ?= 60
 
 SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
 
-.PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage leaks parallel \
+.PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage coverage-python leaks parallel \
   lint bench bench-compare bench-instructions load soak docs dist changelog clean
 .DELETE_ON_ERROR:
 
@@ -57,14 +57,17 @@ sanitize: $(VENV)/.dev ## Run the tests of the compiled parsers under AddressSan
 	  $(PY) -m pytest -q --timeout 600 tests/core --ignore=tests/core/test_json_cimport.py $(ARGS)
 
 faults: $(VENV)/.dev $(VENV)/.built ## Do the 92 faults to streams, relays and servers (all bytes: MILLSTREAM_LONG=1)
-	@$(PY) -m pytest -q $(if $(MILLSTREAM_LONG),--timeout 1800 -o faulthandler_timeout=1900) tests/faults \
-	  tests/test_threat_model.py tests/relay tests/server $(ARGS)
+	@$(PY) -m pytest -q $(if $(MILLSTREAM_LONG),--timeout 1800 -o faulthandler_timeout=1900,-m fault) tests/faults \
+	  tests/relay tests/server $(ARGS)
 
 fuzz: $(VENV)/.dev $(VENV)/.built $(VENV)/.fuzz ## Fuzz the C kernels, parsers and decoders, SECONDS=60 each (one: ARGS=c:json)
 	@$(PY) tests/fuzz/run.py $(SECONDS) $(ARGS)
 
 coverage: $(VENV)/.installed ## Check that tests/c and the corpora take every branch of csrc/
 	@$(PY) tests/fuzz/coverage_c.py
+
+coverage-python: $(VENV)/.dev $(VENV)/.built $(NPM) ## Check that the tests of each room take all its branches (some: ARGS="events http")
+	@$(PY) scripts/coverage_python.py $(ARGS)
 
 leaks: $(VENV)/.built $(if $(DEBUG_PYTHON),$(VENV)/.debug) ## Count what many lives of each parser leave behind
 	@PYTHONPATH=src:tests $(if $(DEBUG_PYTHON),$(VENV)/debug/bin/python,$(PY)) tests/memory/leaks.py $(ARGS)

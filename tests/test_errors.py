@@ -76,11 +76,11 @@ def test_mistakes_of_the_program_are_no_stream_errors() -> None:
 
 
 def test_facts_of_the_new_ones() -> None:
-    assert ms.BufferOverflow("x", dropped=3).dropped == 3
-    assert ms.ResumeGap("x", first_available="7-0").first_available == "7-0"
+    assert ms.errors.BufferOverflow("x", dropped=3).dropped == 3
+    assert ms.errors.ResumeGap("x", first_available="7-0").first_available == "7-0"
     assert ms.ToolError("x", tool="weather").tool == "weather"
-    assert isinstance(ms.EmptyStream("x"), LookupError)
-    assert isinstance(ms.BufferOverflow("x"), ms.BackpressureError)
+    assert isinstance(ms.errors.EmptyStream("x"), LookupError)
+    assert isinstance(ms.errors.BufferOverflow("x"), ms.errors.BackpressureError)
     assert ms.StreamTimeout("x").kind == "timeout"
     assert ms.StreamTimeout("x", kind="idle").kind == "idle"
     assert ms.StreamTimeout.kind == "timeout"
@@ -92,7 +92,7 @@ def test_facts_travel(cls: type[ms.StreamError]) -> None:
     facts = {"attempts": 3, "dropped": 2, "tool": "t", "first_available": 5}
     probe = cls("why", **MUST.get(cls, {}))
     own = {name: value for name, value in facts.items() if hasattr(probe, name)}
-    back = ms.decode_event(ms.encode_event(ms.Error(cls("why", **MUST.get(cls, {}), **own)))).error
+    back = ms.events.decode_event(ms.events.encode_event(ms.Error(cls("why", **MUST.get(cls, {}), **own)))).error
     assert type(back) is cls
     assert {name: getattr(back, name) for name in own} == own
 
@@ -144,3 +144,10 @@ def test_no_module_raises_a_bare_exception() -> None:
         path.name for path in source.rglob("*.py") if re.search(r"raise (Exception|BaseException)\b", path.read_text())
     ]
     assert bare == []
+
+
+def test_mistakes_in_a_request_name_the_field() -> None:
+    wrong = errors.InvalidMessage("why", field="messages[0].role")
+    assert (str(wrong), wrong.field, errors.InvalidMessage("why").field) == ("why", "messages[0].role", "")
+    unsaid = errors.Inexpressible("why", field="seed", protocol="cohere")
+    assert (str(unsaid), unsaid.field, unsaid.protocol) == ("why", "seed", "cohere")

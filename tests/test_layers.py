@@ -29,6 +29,8 @@ THIRD_PARTY: dict[str, list[str]] = {
     "httpx2": ["streams/sources", "providers", "http", "cli:lazy"],
     "httptools": ["http"],
     "redis": ["relay/redis.py:lazy"],
+    "hiredis": ["relay/_direct.py:lazy"],
+    "trio": ["streams/_interrupt.py:lazy"],
     "pydantic": ["objects:lazy", "tools:lazy", "compat:lazy"],
     "opentelemetry": ["streams/otel.py"],
     "botocore": ["providers/bedrock.py:lazy"],
@@ -41,7 +43,7 @@ THIRD_PARTY: dict[str, list[str]] = {
 IMPURE = {"asyncio", "threading", "socket", "ssl", "selectors", "subprocess", "time", "http", "urllib"}
 
 # Where anyio costs too much, and another file does the same on trio.
-ASYNCIO = ("streams/_interrupt.py", "http/_asyncio.py", "http/_dial.py")
+ASYNCIO = ("relay/_direct.py", "streams/_beside.py", "streams/_interrupt.py", "http/_asyncio.py", "http/_dial.py")
 
 CYTHON_IMPORT = re.compile(r"^([ \t]*)(?:from|c?import)[ \t]+([\w.]+)(?:[ \t]+c?import[ \t]+(.*))?", re.MULTILINE)
 COMPILED_AWAY = {"cython", "cpython", "libc"}

@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import millstream as ms
+from millstream.protocols.requests import request_names
 
 PNG = b"\x89PNG" + bytes(200)
 
 
 def test_strings_are_what_the_user_says() -> None:
     said = ms.Message("user", "Hi")
-    assert ms.as_messages("Hi") == ms.as_messages(said) == ms.as_messages(["Hi"]) == [said]
-    assert ms.as_messages({"role": "user", "content": "Hi"}) == [said]
-    assert ms.as_messages([{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]) == [said]
+    assert ms.messages.as_messages("Hi") == ms.messages.as_messages(said) == ms.messages.as_messages(["Hi"]) == [said]
+    assert ms.messages.as_messages({"role": "user", "content": "Hi"}) == [said]
+    assert ms.messages.as_messages([{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]) == [said]
     assert ms.Request(messages="Hi").messages == (said,)
 
 
@@ -35,8 +36,8 @@ def test_strings_are_what_the_user_says() -> None:
     ],
 )
 def test_what_is_no_message_is_refused_by_its_place(given: object, said: str) -> None:
-    with pytest.raises(ms.InvalidMessage, match=said) as caught:
-        ms.as_messages(given)
+    with pytest.raises(ms.errors.InvalidMessage, match=said) as caught:
+        ms.messages.as_messages(given)
     assert caught.value.field.startswith("messages")
 
 
@@ -48,7 +49,7 @@ def test_texts_and_images_of_openai_are_read() -> None:
         {"type": "image_url", "image_url": {"url": inline}},
     ]
     parts = ["What is it?", ms.ImagePart(url="https://x.test/a.png", detail="low"), ms.ImagePart(PNG)]
-    assert ms.as_messages({"role": "user", "content": content}) == [ms.Message("user", parts)]
+    assert ms.messages.as_messages({"role": "user", "content": content}) == [ms.Message("user", parts)]
 
 
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -76,6 +77,11 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
             ".content[0].image_url.url",
             "no data: URL",
         ),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/svg+xml,<svg/>"}}]},
+            ".content[0].image_url.url",
+            "it must say ;base64,",
+        ),
         ({"role": "assistant", "content": None, "tool_calls": [CALL]}, ".tool_calls", "ToolCallPart(id, name, input)"),
         ({"role": "assistant", "tool_calls": [CALL]}, ".tool_calls", "ToolCallPart(id, name, input)"),
         ({"role": "tool", "tool_call_id": "a", "content": "5"}, ".tool_call_id", "ToolResultPart(id, name, content)"),
@@ -83,53 +89,57 @@ CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{
     ],
 )
 def test_nothing_of_a_mapping_is_lost_silently(given: dict, field: str, said: str) -> None:
-    with pytest.raises(ms.InvalidMessage, match=re.escape(said)) as caught:
-        ms.as_messages(["Hi", given])
+    with pytest.raises(ms.errors.InvalidMessage, match=re.escape(said)) as caught:
+        ms.messages.as_messages(["Hi", given])
     assert caught.value.field == "messages[1]" + field
 
 
 @pytest.mark.parametrize("given", [None, 3, b"Hi"])
 def test_what_is_no_conversation_is_refused(given: object) -> None:
-    with pytest.raises(ms.InvalidMessage, match="give a string, a Message"):
-        ms.as_messages(given)
+    with pytest.raises(ms.errors.InvalidMessage, match="give a string, a Message"):
+        ms.messages.as_messages(given)
 
 
 @pytest.mark.parametrize(
     ("role", "part"),
     [
         ("system", ms.ImagePart(PNG)),
-        ("user", ms.ToolCallPart("a", "f")),
-        ("user", ms.ReasoningPart("hm")),
-        ("assistant", ms.ToolResultPart("a", "f")),
+        ("user", ms.messages.ToolCallPart("a", "f")),
+        ("user", ms.messages.ReasoningPart("hm")),
+        ("assistant", ms.messages.ToolResultPart("a", "f")),
         ("tool", "text"),
         ("user", 5),
     ],
 )
 def test_each_role_takes_its_own_parts(role: str, part: object) -> None:
-    with pytest.raises(ms.InvalidMessage, match=rf"parts\[1\] of a {role} message") as caught:
-        ms.Message(role, [ms.ToolResultPart("a", "f") if role == "tool" else "x", part])
+    with pytest.raises(ms.errors.InvalidMessage, match=rf"parts\[1\] of a {role} message") as caught:
+        ms.Message(role, [ms.messages.ToolResultPart("a", "f") if role == "tool" else "x", part])
     assert caught.value.field == "parts[1]"
 
 
 def test_text_and_calls_of_a_message() -> None:
-    call = ms.ToolCallPart("a", "f", {"x": 1})
-    message = ms.Message("assistant", ["a", ms.ReasoningPart("hm"), "b", call])
+    call = ms.messages.ToolCallPart("a", "f", {"x": 1})
+    message = ms.Message("assistant", ["a", ms.messages.ReasoningPart("hm"), "b", call])
     assert (message.text, message.tool_calls) == ("ab", (call,))
     assert (call.input, call.arguments) == ('{"x":1}', {"x": 1})
-    assert ms.ToolCallPart("a", "f").arguments == {}
+    assert ms.messages.ToolCallPart("a", "f").arguments == {}
+    assert ms.messages.ToolCallPart("a", "f", "+1 -2", custom=True).arguments == "+1 -2"
     with pytest.raises(ValueError, match="truncated"):
-        _ = ms.ToolCallPart("a", "f", '{"x"', "incomplete").arguments
+        _ = ms.messages.ToolCallPart("a", "f", '{"x"', "incomplete").arguments
 
 
 def test_results_take_any_value() -> None:
-    assert ms.ToolResultPart("a", "f", "words").content == "words"
-    assert ms.ToolResultPart("a", "f", {"x": [1]}).content == '{"x":[1]}'
-    assert ms.ToolResultPart("a", "f", None).content == "null"
-    assert ms.ToolResultPart("a", "f", ["a", "b"]).content == '["a","b"]'
-    assert ms.ToolResultPart("a", "f", ms.ImagePart(PNG)).content == (ms.ImagePart(PNG),)
-    assert ms.ToolResultPart("a", "f", ["a", ms.ImagePart(PNG)]).content == (ms.TextPart("a"), ms.ImagePart(PNG))
-    with pytest.raises(ms.InvalidMessage, match="one JSON value"):
-        ms.ToolResultPart("a", "f", [1, ms.ImagePart(PNG)])
+    assert ms.messages.ToolResultPart("a", "f", "words").content == "words"
+    assert ms.messages.ToolResultPart("a", "f", {"x": [1]}).content == '{"x":[1]}'
+    assert ms.messages.ToolResultPart("a", "f", None).content == "null"
+    assert ms.messages.ToolResultPart("a", "f", ["a", "b"]).content == '["a","b"]'
+    assert ms.messages.ToolResultPart("a", "f", ms.ImagePart(PNG)).content == (ms.ImagePart(PNG),)
+    assert ms.messages.ToolResultPart("a", "f", ["a", ms.ImagePart(PNG)]).content == (
+        ms.TextPart("a"),
+        ms.ImagePart(PNG),
+    )
+    with pytest.raises(ms.errors.InvalidMessage, match="one JSON value"):
+        ms.messages.ToolResultPart("a", "f", [1, ms.ImagePart(PNG)])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +178,7 @@ def test_bytes_tell_their_media_type(data: bytes, media_type: str) -> None:
     ],
 )
 def test_values_that_no_provider_takes(settings: dict, field: str) -> None:
-    with pytest.raises(ms.InvalidMessage) as caught:
+    with pytest.raises(ms.errors.InvalidMessage) as caught:
         ms.Request(**{"messages": "Hi"} | settings)
     assert caught.value.field == field
     assert field.split("[")[0].removesuffix("s") in str(caught.value)
@@ -183,7 +193,11 @@ def test_settings_at_their_bounds() -> None:
 def test_a_repr_shows_no_payload() -> None:
     key = "k" * 500
     parts = [ms.ImagePart(PNG), ms.TextPart("t" * 500), ms.FilePart(PNG, media_type="x/y")]
-    opaque = [ms.ReasoningPart("r", key, key), ms.ProviderPart({"data": key}), ms.TextPart("x", opaque={"s": key})]
+    opaque = [
+        ms.messages.ReasoningPart("r", key, key),
+        ms.messages.ProviderPart({"data": key}),
+        ms.TextPart("x", opaque={"s": key}),
+    ]
     request = ms.Request(messages=[ms.Message("user", parts), ms.Message("assistant", opaque)], extra={"x": key})
     assert len(repr(request)) < 1500
     assert "k" * 70 not in repr(request)
@@ -192,10 +206,16 @@ def test_a_repr_shows_no_payload() -> None:
 
 
 def test_portable_leaves_out_what_only_its_provider_reads() -> None:
-    call = ms.ToolCallPart("a", "f", opaque={"thoughtSignature": "s"})
-    parts = [ms.ReasoningPart("hm"), "So.", ms.ProviderPart({"x": 1}), call, ms.TextPart("", opaque={"s": "t"})]
+    call = ms.messages.ToolCallPart("a", "f", opaque={"thoughtSignature": "s"})
+    parts = [
+        ms.messages.ReasoningPart("hm"),
+        "So.",
+        ms.messages.ProviderPart({"x": 1}),
+        call,
+        ms.TextPart("", opaque={"s": "t"}),
+    ]
     message = ms.Message("assistant", parts, "gemini")
-    assert message.portable() == ms.Message("assistant", ["So.", ms.ToolCallPart("a", "f")])
+    assert message.portable() == ms.Message("assistant", ["So.", ms.messages.ToolCallPart("a", "f")])
     assert message.parts[3].opaque, "the message itself stays as it was"
     request = ms.Request(messages=["Hi", message], model="m")
     assert request.portable().messages == (ms.Message("user", "Hi"), message.portable())
@@ -214,12 +234,12 @@ images = st.builds(
 files = st.builds(lambda source, name, kind: ms.FilePart(**source, name=name, media_type=kind), blob, text, text)
 words = st.builds(ms.TextPart, text, opaque=opaque)
 validity = st.sampled_from(["valid", "incomplete", "invalid"])
-calls = st.builds(ms.ToolCallPart, text, text, text, validity, st.booleans(), opaque=opaque)
+calls = st.builds(ms.messages.ToolCallPart, text, text, text, validity, st.booleans(), opaque=opaque)
 content = text | st.lists(words | images | files, min_size=1, max_size=2)
-results = st.builds(ms.ToolResultPart, text, text, content, st.booleans())
-reasoning = st.builds(ms.ReasoningPart, text, st.none() | text, st.none() | text, opaque=opaque)
-provider = st.builds(ms.ProviderPart, st.dictionaries(text, text, max_size=2))
-refusals = st.builds(ms.RefusalPart, text)
+results = st.builds(ms.messages.ToolResultPart, text, text, content, st.booleans())
+reasoning = st.builds(ms.messages.ReasoningPart, text, st.none() | text, st.none() | text, opaque=opaque)
+provider = st.builds(ms.messages.ProviderPart, st.dictionaries(text, text, max_size=2))
+refusals = st.builds(ms.messages.RefusalPart, text)
 assistant = st.lists(words | refusals | reasoning | calls | images | files | provider, max_size=4)
 messages = st.one_of(
     st.builds(ms.Message, st.just("system"), st.lists(words, max_size=2)),
@@ -234,7 +254,7 @@ def test_a_message_comes_back_from_json_as_it_was(message: ms.Message) -> None:
     data = msgspec.json.encode(message)
     assert msgspec.json.decode(data, type=ms.Message) == message
     if message.parts or message.role == "assistant":
-        assert ms.as_messages(msgspec.json.decode(data)) == [message]
+        assert ms.messages.as_messages(msgspec.json.decode(data)) == [message]
 
 
 @given(st.lists(messages, min_size=1, max_size=3))
@@ -243,11 +263,11 @@ def test_a_request_comes_back_from_json_as_it_was(talk: list[ms.Message]) -> Non
     assert msgspec.json.decode(msgspec.json.encode(request), type=ms.Request) == request
 
 
-@given(st.lists(messages, min_size=1, max_size=4), st.sampled_from(ms.request_names()))
+@given(st.lists(messages, min_size=1, max_size=4), st.sampled_from(request_names()))
 def test_every_conversation_is_written_or_refused_by_name(talk: list[ms.Message], wire: str) -> None:
     request = ms.Request(messages=talk, model="m")
     try:
         body = ms.request_body(wire, request)
-    except (ms.Inexpressible, ms.InvalidMessage) as error:
+    except (ms.errors.Inexpressible, ms.errors.InvalidMessage) as error:
         body = {"refused": error.field.index("messages")}
     msgspec.json.encode(body)

@@ -132,6 +132,20 @@ async def test_a_deadline_can_be_moved_and_a_past_one_cancels_at_once() -> None:
         assert clock.now() == 3.0
 
 
+async def test_a_deadline_can_be_moved_before_the_scope_is_entered() -> None:
+    clock = FakeClock()
+    scope = clock.move_on_at(1.0)
+    scope.deadline = 5.0
+    assert clock.sleepers == 0
+    async with clock.autojump():
+        with scope:
+            await clock.sleep(3.0)
+            assert not scope.cancel_called
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert clock.now() == 5.0
+
+
 async def test_autojump_costs_no_real_time() -> None:
     clock, before = FakeClock(), time.monotonic()
     async with clock.autojump():
@@ -244,6 +258,37 @@ async def test_r0299_the_check_passes_streams_and_sources() -> None:
     await assert_stream_conformance(generator)
     await assert_stream_conformance(lambda: ScriptedSource(1, 2, 3))
     await assert_stream_conformance(lambda: Stream(ScriptedSource(1, 2, 3)).map(str).filter(bool))
+
+
+class Bare:
+    """An async iterator that has nothing else: no closing, no block. Counts what it was asked for."""
+
+    asked = 0
+
+    def __init__(self) -> None:
+        self._left = iter(range(3))
+
+    def __aiter__(self) -> AsyncIterator[int]:
+        return self
+
+    async def __anext__(self) -> int:
+        Bare.asked += 1
+        await checkpoint()
+        for item in self._left:
+            return item
+        raise StopAsyncIteration
+
+
+async def test_the_check_takes_a_producer_that_cannot_be_closed() -> None:
+    await assert_stream_conformance(Bare)
+
+
+async def test_the_check_cancels_at_so_many_waits_as_it_was_told() -> None:
+    Bare.asked = 0
+    await assert_stream_conformance(Bare, max_steps=1)
+    few, Bare.asked = Bare.asked, 0
+    await assert_stream_conformance(Bare, max_steps=2)
+    assert few < Bare.asked
 
 
 class Swallows(ScriptedSource[int]):

@@ -47,6 +47,6 @@ DEFAULT_LIMITS = Limits()
 
 
 def refuse_no_limits(given: object) -> None:
-    """Raise TypeError if it is no `Limits`: at the call, not when the first byte comes."""
+    """Raise TypeError if what was given is no `Limits`: at the call, not when the first byte comes."""
     if not isinstance(given, Limits):
         raise TypeError(f"limits must be a millstream.Limits, as in Limits(max_event_bytes=...), not {given!r:.60}")

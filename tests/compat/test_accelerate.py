@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import json
@@ -13,7 +14,7 @@ from importlib import import_module
 
 import pytest
 
-from compat.sdks import ACCELERATE, ASK, SDKS, client, read
+from compat.sdks import ACCELERATE, ASK, SDKS, aread, client, read
 from conftest import shared_dir
 from millstream.compat import Acceleration, NotAccelerated
 from millstream.errors import MissingExtra
@@ -133,6 +134,15 @@ def test_the_helpers_get_the_parser_that_goes_on_and_lose_it_again():
     assert _completions.from_json is jiter.from_json is real
 
 
+def test_an_sdk_whose_helpers_do_not_parse_with_jiter_is_accelerated_all_the_same(monkeypatch):
+    from openai.lib.streaming.chat import _completions
+
+    monkeypatch.delattr(_completions, "from_json")
+    with ACCELERATE["openai"]():
+        assert ours(client("openai", [])._make_sse_decoder())
+        assert not hasattr(_completions, "from_json")
+
+
 @BOTH
 def test_not_a_client(sdk):
     other = client("anthropic" if sdk == "openai" else "openai", [])
@@ -150,7 +160,24 @@ def nothing_done(sdk, why, *args) -> None:
     handle.undo()
 
 
+def own(module, function):
+    """A function that looks as if the SDK's module had it of old."""
+    function.__module__ = module.__name__
+    return function
+
+
+def hook_of_its_own(patch, sdk) -> None:
+    module = import_module(f"{sdk}._base_client")
+    patch.setattr(base(sdk), HOOK, own(module, lambda self: object()))
+
+
+def decoder_of_its_own(patch, sdk) -> None:
+    patch.setattr(streaming(sdk).SSEDecoder, "iter_bytes", own(streaming(sdk), lambda self, chunks: iter(())))
+
+
 CHANGES = [
+    (hook_of_its_own, "_make_sse_decoder gives something else"),
+    (decoder_of_its_own, "its decoder gives something else"),
     (lambda m, sdk: m.delattr(base(sdk), HOOK), "was changed"),
     (lambda m, sdk: m.setattr(base(sdk), HOOK, lambda self: None), "replaced by somebody else"),
     (lambda m, sdk: m.setattr(streaming(sdk).SSEDecoder, "decode", lambda self, line: None), "decode was replaced"),
@@ -256,6 +283,15 @@ def test_openai_reads_on_where_its_own_decoder_fails(what):
     assert read_by_us != theirs
     kinds = [item[0].__name__ for item in read_by_us]
     assert kinds == ["ChatCompletionChunk"] * body.count(b"chunk")
+
+
+@pytest.mark.parametrize("what", FIXED)
+def test_openai_reads_on_asynchronously_too(what):
+    ask = ASK["openai-chat"][1]
+    body = FIXED[what] + b"data: [DONE]\n\n"
+    with ACCELERATE["openai"]():
+        found = asyncio.run(aread(ask(client("openai", [body], sync=False))))
+        assert found == read(ask(client("openai", [body])))
 
 
 SAME = {

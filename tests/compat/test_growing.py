@@ -17,6 +17,7 @@ from millstream.compat import _growing
 
 MODES = [True, "on", "trailing-strings"]
 VECTORS = json.loads((shared_dir() / "vectors" / "partial_json_vectors.json").read_text())
+SMALL = _growing.SMALL
 DOCUMENTS = sorted({v["doc"] for v in VECTORS})
 
 
@@ -118,6 +119,15 @@ def test_threads_do_not_see_each_other():
 def test_all_other_calls_are_jiters(args, options):
     assert outcome(_growing.from_json, *args, **options) == outcome(jiter.from_json, *args, **options)
     assert _growing._texts.all == []
+
+
+def test_a_short_text_is_not_remembered(monkeypatch):
+    monkeypatch.setattr(_growing, "SMALL", SMALL)
+    text = b'["' + b"x" * SMALL
+    for end, n_remembered in ((SMALL - 1, 0), (SMALL, 1)):
+        expected = outcome(jiter.from_json, text[:end], partial_mode="trailing-strings")
+        assert outcome(_growing.from_json, text[:end], partial_mode="trailing-strings") == expected
+        assert len(_growing._texts.all) == n_remembered
 
 
 def test_what_is_remembered_is_bounded():

@@ -91,6 +91,24 @@ async def test_async_closes_the_iterator_over_the_body_when_it_is_left():
     assert closed
 
 
+@pytest.mark.anyio
+async def test_async_a_body_that_cannot_be_closed_is_read_all_the_same():
+    class Body:
+        def __init__(self):
+            self.left = [EVENT, EVENT]
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop()
+
+    answer = SimpleNamespace(headers={"content-type": "text/event-stream"}, aiter_bytes=Body)
+    assert [event.event async for event in httpx_sse.EventSource(answer).aiter_sse()] == ["a", "a"]
+
+
 @BOTH
 @pytest.mark.parametrize("content_type", ["application/json", "", "text/plain; text/event-stream"])
 @pytest.mark.anyio

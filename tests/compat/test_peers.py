@@ -90,7 +90,7 @@ def test_their_own_suite_passes(unpacked, library, sdist, n, args):
 @pytest.mark.parametrize(
     ("venv", "cases", "at_least"),
     [
-        ("peers", "clients_cases.py", 20),
+        ("peers", "clients_cases.py", 36),
         ("peers", "langchain_cases.py", 8),
         ("peers", "pydantic_ai_cases.py", 4),
         ("litellm", "litellm_cases.py", 3),

@@ -25,7 +25,7 @@ def frame(text: str, index: int = 0, more: str = "") -> bytes:
     return b'data: {"choices":[{"index":%d,"delta":{"content":"%b"}}]%b}\n\n' % (index, text.encode(), more.encode())
 
 
-def warm(n: int = 2, **options: object) -> ms.Decoder:
+def warm(n: int = 2, **options: object) -> ms.protocols.Decoder:
     decoder = ms.decoder("openai-chat", **options)
     for _ in range(n):
         decoder.feed(frame("warm"))
@@ -176,7 +176,7 @@ def test_a_decoder_used_from_inside_its_own_message_is_refused() -> None:
 
     def _object(*_: object) -> None:
         for misuse in (lambda: decoder.feed(frame("x")), decoder.close, decoder.reset):
-            with pytest.raises(ms.ConcurrentUseError):
+            with pytest.raises(ms.errors.ConcurrentUseError):
                 misuse()
             caught.append(misuse)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from typing import get_args, get_origin
 
+import msgspec
 import pytest
 
 import millstream as ms
@@ -24,7 +25,7 @@ def test_the_first_ten_kinds_keep_their_order() -> None:
 def test_each_kind_has_one_class_in_the_union() -> None:
     assert sorted(cls.type for cls in CLASSES) == sorted(ms.EventType)
     for cls in CLASSES:
-        assert getattr(ms, cls.__name__) is cls
+        assert getattr(ms, cls.__name__) is cls, "every kind of event stands at the top"
         assert cls.__struct_config__.tag == cls.type
 
 
@@ -57,14 +58,14 @@ def test_meta_is_made_on_demand_and_never_shared() -> None:
     a.meta["k"] = 1
     assert a.meta is a.meta
     assert b.meta == {}
-    assert ms.decode_event(ms.encode_event(a)).meta == {"k": 1}
+    assert ms.events.decode_event(ms.events.encode_event(a)).meta == {"k": 1}
 
 
 def test_looking_at_meta_sends_nothing() -> None:
     event = ms.TextDelta("x")
-    before = ms.encode_event(event)
+    before = ms.events.encode_event(event)
     assert event.meta == {}
-    assert ms.encode_event(event) == before
+    assert ms.events.encode_event(event) == before
 
 
 def test_a_delta_is_no_work_for_the_garbage_collector() -> None:
@@ -91,3 +92,9 @@ def test_error_shortcuts() -> None:
     error.partial = "half"
     event = ms.Error(error)
     assert (event.kind, event.retryable, event.partial, event.fatal) == ("rate_limited", True, "half", True)
+
+
+def test_a_raw_event_can_be_read_as_json() -> None:
+    assert ms.Raw('{"type":"later","n":[1]}', event="later").json() == {"type": "later", "n": [1]}
+    with pytest.raises(msgspec.DecodeError):
+        ms.Raw("[DONE]").json()

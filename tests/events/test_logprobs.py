@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import millstream as ms
 from millstream.events.logprobs import token_logprobs
 
-P = ms.Logprob
+P = ms.events.Logprob
 READ = {
     "openai": (
         [{"token": "a", "logprob": -1, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -2.5}]}],
@@ -35,7 +35,7 @@ READ = {
 
 
 @pytest.mark.parametrize(("raw", "expected"), READ.values(), ids=list(READ))
-def test_each_form(raw: object, expected: tuple[ms.Logprob, ...]) -> None:
+def test_each_form(raw: object, expected: tuple[ms.events.Logprob, ...]) -> None:
     assert token_logprobs(raw) == expected
     assert ms.TextDelta("x", _meta={"logprobs": raw}).logprobs == expected
     assert ms.Safety("refusal", "refuse", _meta={"logprobs": raw}).logprobs == expected
@@ -55,3 +55,8 @@ anything = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionar
 def test_anything_can_be_asked(raw: object) -> None:
     for one in token_logprobs(raw):
         assert isinstance(one.token, str)
+
+
+@pytest.mark.parametrize("value", [[97, 300], ["a"], [None], "a", {"a": 1}, None])
+def test_bytes_that_are_none_are_left_out(value: object) -> None:
+    assert token_logprobs([{"token": "a", "logprob": -1, "bytes": value}]) == (P("a", -1.0),)

@@ -130,7 +130,7 @@ def test_r0041_r0049_a_result_says_whose_it_is_also_when_it_failed() -> None:
 
 @pytest.mark.parametrize("event", [EVENTS["citations"], EVENTS["safety"]], ids=["citations", "safety"])
 def test_r0042_r0043_citations_and_safety_are_kinds_of_their_own(event: Any) -> None:
-    assert ms.decode_event(ms.encode_event(event)) == event
+    assert ms.events.decode_event(ms.events.encode_event(event)) == event
 
 
 def test_r0044_usage_comes_before_finish() -> None:
@@ -174,7 +174,7 @@ def test_r0252_r0253_r0254_r0255_r0256_r0258_kinds_are_strings_with_these_values
     assert kind == value
     assert EVENTS[value].type is kind
     if value != "error":
-        assert ms.decode_event(ms.encode_event(EVENTS[value])) == EVENTS[value]
+        assert ms.events.decode_event(ms.events.encode_event(EVENTS[value])) == EVENTS[value]
 
 
 def test_r0257_done_is_finish() -> None:

@@ -73,7 +73,7 @@ async def test_a_status_that_is_an_error(session: Any, server: Bare, way: str) -
 @WAYS
 async def test_a_page_where_a_stream_should_be(session: Any, server: Bare, way: str) -> None:
     server.plays(answer(b"<html>", "content-type: text/html"))
-    with pytest.raises(ms.UnexpectedContentType):
+    with pytest.raises(ms.errors.UnexpectedContentType):
         await text(await opened(session, f"{server.url}/it", way))
 
 

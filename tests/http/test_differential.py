@@ -18,6 +18,8 @@ pytestmark = pytest.mark.anyio
 LONG = b"x" * 200_000
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
+SECONDS = 30.0  # a machine with much to do lets a thread wait for longer than the five that clients have by themselves
+
 RESPONSES: dict[str, tuple[bytes, Any]] = {
     "length": (answer(b"hello"), None),
     "empty": (answer(b""), None),
@@ -112,7 +114,7 @@ async def test_the_same_as_with_the_transport_of_httpx2(server: Bare, name: str,
     server.plays(data, then)
     found = []
     for transport in (httpx2.AsyncHTTPTransport(), Transport()):
-        async with httpx2.AsyncClient(transport=transport) as client:
+        async with httpx2.AsyncClient(timeout=SECONDS, transport=transport) as client:
             found.append(await outcome(client, method, f"{server.url}/it"))
             if isinstance(transport, Transport):
                 await canary(client, server)
@@ -122,14 +124,14 @@ async def test_the_same_as_with_the_transport_of_httpx2(server: Bare, name: str,
 @pytest.mark.parametrize("name", STRICTER)
 async def test_what_can_be_read_in_two_ways_is_refused(server: Bare, name: str) -> None:
     server.plays(*STRICTER[name])
-    async with httpx2.AsyncClient(transport=Transport()) as client:
+    async with httpx2.AsyncClient(timeout=SECONDS, transport=Transport()) as client:
         assert await outcome(client, "GET", f"{server.url}/it") is httpx2.RemoteProtocolError
         await canary(client, server)
 
 
 async def test_a_content_coding_that_is_broken(server: Bare) -> None:
     server.plays(answer(b"no gzip", "content-encoding: gzip"))
-    async with httpx2.AsyncClient(transport=Transport()) as client:
+    async with httpx2.AsyncClient(timeout=SECONDS, transport=Transport()) as client:
         assert await outcome(client, "GET", f"{server.url}/it") is httpx2.DecodingError
         await canary(client, server)
 
@@ -148,7 +150,7 @@ async def test_how_the_bytes_are_cut_changes_nothing(server: Bare, name: str) ->
             then(peer)
 
     found = []
-    async with httpx2.AsyncClient(transport=Transport()) as client:
+    async with httpx2.AsyncClient(timeout=SECONDS, transport=Transport()) as client:
         for play in (lambda: server.plays(data, then), lambda: setattr(server, "play", drip)):
             play()
             found.append(await outcome(client, "GET", f"{server.url}/it"))

@@ -56,6 +56,22 @@ async def test_answers_and_their_connection_are_kept(secure: Bare) -> None:
     assert len(secure.peers) == 1
 
 
+async def test_certificates_are_read_once_for_all_requests_that_begin_together(secure: Bare, monkeypatch: Any) -> None:
+    made: list[Any] = []
+    create = httpx2.create_ssl_context
+
+    def noted(**options: Any) -> ssl.SSLContext:
+        made.append(options)
+        return create(**options)
+
+    monkeypatch.setattr(httpx2, "create_ssl_context", noted)
+    async with httpx2.AsyncClient(transport=Transport(verify=trusting())) as client, anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(client.get, f"{secure.url}/echo/{number}")
+    assert len(made) == 1
+    assert sum(peer.n_requests for peer in secure.peers) == 5
+
+
 async def test_http_1_1_is_what_is_negotiated(secure: Bare) -> None:
     found: list[str] = []
 

@@ -54,20 +54,20 @@ class Book:
 
 @pytest.mark.parametrize("kind", [Model, Struct, Class, Dict])
 def test_the_schema_says_what_is_required(kind: Any) -> None:
-    schema = ms.json_schema(kind)
+    schema = ms.objects.json_schema(kind)
     there = schema["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     assert set(there["required"]) == {"name", "born", "pos"}
     assert set(there["properties"]) == {"name", "born", "pos", "tags", "more"}
     schema.clear()
-    assert ms.json_schema(kind)
+    assert ms.objects.json_schema(kind)
 
 
 def test_plain_types() -> None:
-    assert ms.json_schema(dict) == {"type": "object"}
-    assert ms.json_schema(list[int]) == {"type": "array", "items": {"type": "integer"}}
-    assert ms.json_schema(Class, backend="pydantic")["title"] == "Class"
+    assert ms.objects.json_schema(dict) == {"type": "object"}
+    assert ms.objects.json_schema(list[int]) == {"type": "array", "items": {"type": "integer"}}
+    assert ms.objects.json_schema(Class, backend="pydantic")["title"] == "Class"
     with pytest.raises(TypeError, match="no JSON schema"):
-        ms.json_schema(complex)
+        ms.objects.json_schema(complex)
 
 
 def objects(node: Any) -> Iterator[dict[str, Any]]:
@@ -85,7 +85,7 @@ def objects(node: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("kind", [Zoo, Tree, StructTree, Book, Line])
 def test_strict_closes_every_object_and_requires_every_property(kind: Any) -> None:
-    strict = ms.json_schema(kind, strict=True)
+    strict = ms.objects.json_schema(kind, strict=True)
     assert strict["type"] == "object"
     found = list(objects(strict))
     assert found
@@ -100,7 +100,7 @@ def test_strict_closes_every_object_and_requires_every_property(kind: Any) -> No
 
 
 def test_a_property_may_have_the_name_of_a_keyword() -> None:
-    strict = ms.json_schema(Line, strict=True)
+    strict = ms.objects.json_schema(Line, strict=True)
     assert set(strict["properties"]) == {"a", "default", "properties"}
     assert "$defs" not in strict
 
@@ -116,7 +116,7 @@ def test_strict_agrees_with_the_sdk_of_openai() -> None:
         work: Address = pydantic.Field(description="where")
         friends: list[Address] = []
 
-    ours = ms.json_schema(Person, strict=True)
+    ours = ms.objects.json_schema(Person, strict=True)
     theirs = to_strict_json_schema(Person)
     for node in objects(theirs):
         for inner in node["properties"].values():
@@ -125,10 +125,46 @@ def test_strict_agrees_with_the_sdk_of_openai() -> None:
 
 
 def test_the_given_schema_is_not_changed() -> None:
-    schema = ms.json_schema(Zoo)
+    schema = ms.objects.json_schema(Zoo)
     before = copy.deepcopy(schema)
     strict_schema(schema)
     assert schema == before
+
+
+def test_a_reference_with_an_annotation_of_its_own_is_written_out() -> None:
+    node = {"$ref": "#/$defs/Node", "description": "the first"}
+    defs = {"Node": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+    strict = strict_schema({"type": "object", "properties": {"node": node}, "$defs": defs})
+    assert strict["properties"]["node"] == {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+        "description": "the first",
+    }
+
+
+def test_one_that_is_recursive_cannot_be_written_out() -> None:
+    class Branch(pydantic.BaseModel):
+        left: Branch | None = pydantic.Field(description="the left one")
+
+    Branch.model_rebuild()
+    schema = Branch.model_json_schema()
+    there = schema["$defs"]["Branch"]["properties"]["left"] = {"$ref": "#/$defs/Branch", "description": "the left one"}
+    with pytest.raises(ms.errors.Inexpressible, match="a recursive reference with its own annotations") as caught:
+        strict_schema(schema)
+    assert caught.value.field.endswith("properties/left")
+    assert there["description"] == "the left one"
+
+
+def test_all_of_one_is_that_one_with_what_stands_beside_it() -> None:
+    """As pydantic up to 2.8 wrote a field of a class with a description."""
+    pet = {"allOf": [{"$ref": "#/$defs/Cat"}], "description": "the pet"}
+    defs = {"Cat": {"type": "object", "properties": {"lives": {"type": "integer"}}}}
+    strict = strict_schema({"type": "object", "properties": {"pet": pet}, "$defs": defs})
+    assert strict["properties"]["pet"]["description"] == "the pet"
+    assert strict["properties"]["pet"]["required"] == ["lives"]
+    assert "allOf" not in strict["properties"]["pet"]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +178,6 @@ def test_the_given_schema_is_not_changed() -> None:
     ids=str,
 )
 def test_what_strict_cannot_say_is_named(kind: Any, field: str) -> None:
-    with pytest.raises(ms.Inexpressible) as caught:
-        ms.json_schema(kind, strict=True)
+    with pytest.raises(ms.errors.Inexpressible) as caught:
+        ms.objects.json_schema(kind, strict=True)
     assert caught.value.field.startswith(field[:22])

@@ -20,7 +20,7 @@ def call(
     index: int = 0,
     name: str = "weather",
     input: str = INPUT,
-    validity: ms.Validity = ms.Validity.VALID,
+    validity: ms.events.Validity = ms.events.Validity.VALID,
     *,
     late_name: bool = False,
     whole: bool = False,
@@ -69,27 +69,27 @@ async def test_no_arguments_are_an_empty_object() -> None:
 
 @pytest.mark.parametrize("text", [INPUT, INPUT[:10], ""])
 async def test_an_incomplete_call_is_an_error_even_if_it_looks_complete(text: str) -> None:
-    source = [*call(input=text, validity=ms.Validity.INCOMPLETE), ms.Finish(ms.FinishReason.LENGTH)]
-    with pytest.raises(ms.IncompleteJSON, match=r"not confirm.*length") as caught:
+    source = [*call(input=text, validity=ms.events.Validity.INCOMPLETE), ms.Finish(ms.FinishReason.LENGTH)]
+    with pytest.raises(ms.errors.IncompleteJSON, match=r"not confirm.*length") as caught:
         await ms.ObjectStream(Probe(source), dict, call="weather").final()
     assert caught.value.partial == ({} if not text else VALUE if text == INPUT else {"city": ""}) or not text
 
 
 async def test_a_call_that_was_never_confirmed_is_incomplete() -> None:
-    with pytest.raises(ms.IncompleteJSON, match="not confirm"):
+    with pytest.raises(ms.errors.IncompleteJSON, match="not confirm"):
         await ms.ObjectStream(Probe(OURS[:-1]), dict, call="weather").final()
 
 
 async def test_an_invalid_call_is_invalid_json() -> None:
-    source = call(input='{"a": nope}', validity=ms.Validity.INVALID)
-    with pytest.raises(ms.InvalidJSON):
+    source = call(input='{"a": nope}', validity=ms.events.Validity.INVALID)
+    with pytest.raises(ms.errors.InvalidJSON):
         await ms.ObjectStream(Probe(source), dict, call="weather").final()
 
 
 async def test_a_call_that_did_not_come_is_named() -> None:
-    with pytest.raises(ms.IncompleteJSON, match="no call of 'weather' came"):
+    with pytest.raises(ms.errors.IncompleteJSON, match="no call of 'weather' came"):
         await ms.ObjectStream(Probe([ms.TextDelta("I cannot"), *OTHER]), dict, call="weather").final()
-    with pytest.raises(ms.IncompleteJSON, match="no call 3 came"):
+    with pytest.raises(ms.errors.IncompleteJSON, match="no call 3 came"):
         await ms.ObjectStream(Probe(OTHER), dict, call=3).final()
 
 
@@ -109,7 +109,7 @@ async def test_over_a_recorded_wire() -> None:
         stream = ms.stream(Probe(chunks, suspend=False), protocol="openai-chat")
         assert await ms.ObjectStream(stream, dict, call="weather").final() == {"city": "Paris"}
     cut = ms.stream(Probe([body[: body.index(b'{"choices":[{"delta":{},')]]), protocol="openai-chat")
-    with pytest.raises(ms.IncompleteJSON, match="not confirm"):
+    with pytest.raises(ms.errors.IncompleteJSON, match="not confirm"):
         await ms.ObjectStream(cut, dict, call="weather").final()
 
 

@@ -182,7 +182,7 @@ async def test_a_second_view_is_told_all_and_the_first_is_busy() -> None:
     elements = objects.elements("items")
     assert await anext(elements) == Item(1)
     deltas = objects.deltas()
-    with pytest.raises(ms.StreamBusy, match="another view"):
+    with pytest.raises(ms.errors.StreamBusy, match="another view"):
         await anext(elements)
     assert replay([delta async for delta in deltas]) == VALUE
     assert [name async for name, _ in objects.fields()] == ["title", "items", "ok"]
@@ -197,7 +197,7 @@ async def test_two_consumers_at_once_are_refused() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_swallow, partials)
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(ms.StreamBusy):
+        with pytest.raises(ms.errors.StreamBusy):
             await anext(partials)
         tasks.cancel_scope.cancel()
 
@@ -305,7 +305,7 @@ async def test_an_error_event_of_a_source_that_does_not_raise_is_raised(view: st
 @VIEWS
 async def test_bad_json_stops_the_source_and_keeps_the_partial(view: str | None) -> None:
     probe = Probe([ms.TextDelta('{"a":1,'), ms.TextDelta(" b}"), ms.TextDelta("...")], hang=True)
-    with pytest.raises(ms.InvalidJSON) as caught:
+    with pytest.raises(ms.errors.InvalidJSON) as caught:
         await through(ms.ObjectStream(probe, dict), view)
     assert caught.value.offset == 8
     assert caught.value.partial == {"a": 1}
@@ -314,16 +314,16 @@ async def test_bad_json_stops_the_source_and_keeps_the_partial(view: str | None)
 
 @VIEWS
 async def test_a_text_that_ends_early_is_incomplete(view: str | None) -> None:
-    with pytest.raises(ms.IncompleteJSON, match=r"ended inside the object .*length") as caught:
+    with pytest.raises(ms.errors.IncompleteJSON, match=r"ended inside the object .*length") as caught:
         await through(ms.ObjectStream(Probe(events(DOCUMENT[:20], reason=ms.FinishReason.LENGTH)), Report), view)
     assert caught.value.partial == {"title": "A b"}
-    with pytest.raises(ms.IncompleteJSON):
+    with pytest.raises(ms.errors.IncompleteJSON):
         await through(ms.ObjectStream(Probe(), dict), view)
 
 
 async def test_no_finish_is_given_for_an_object_that_is_not_whole() -> None:
     seen: list[Any] = []
-    with pytest.raises(ms.IncompleteJSON):
+    with pytest.raises(ms.errors.IncompleteJSON):
         await drain(ms.ObjectStream(Probe(events(DOCUMENT[:20])), Report).events(), seen)
     assert isinstance(seen[-1], ms.Usage)
     failed = [ms.TextDelta("{"), ms.Error(ms.Overloaded("busy")), ms.Finish(ms.FinishReason.ERROR)]
@@ -353,7 +353,7 @@ async def test_what_arrives_together_is_read_as_if_it_came_piece_by_piece(n: int
     bad = ms.ObjectStream(
         await in_one_chunk(events('{"title":x' + DOCUMENT), n), Report, repair=lambda text, error: asked.append(text)
     )
-    with pytest.raises(ms.InvalidJSON) as caught:
+    with pytest.raises(ms.errors.InvalidJSON) as caught:
         await bad.final()
     assert asked == ['{"title":x' + DOCUMENT]
     assert (caught.value.offset, caught.value.partial) == (9, {})
@@ -363,14 +363,14 @@ async def test_what_arrives_together_is_read_as_if_it_came_piece_by_piece(n: int
 async def test_deltas_before_the_error_come_first() -> None:
     objects = ms.ObjectStream(Probe(['{"a":1,"b":2,!']), dict)
     seen: list[ms.ObjectDelta] = []
-    with pytest.raises(ms.InvalidJSON):
+    with pytest.raises(ms.errors.InvalidJSON):
         await drain(objects.deltas(), seen)
     assert replay(seen) == {"a": 1, "b": 2}
 
 
 async def test_a_fence_without_lenient_is_an_error_that_names_it() -> None:
     for text in ("```json\n{}\n```", "Sure: {}", "{}\n```"):
-        with pytest.raises(ms.InvalidJSON) as caught:
+        with pytest.raises(ms.errors.InvalidJSON) as caught:
             await ms.ObjectStream(Probe([text]), dict).final()
         assert "lenient=True" in caught.value.__notes__[0]
         assert len(caught.value.__notes__) == 1
@@ -440,7 +440,7 @@ async def test_what_was_complete_before_an_error_is_given_first_whatever_the_cut
     with pytest.raises(ms.ObjectInvalid):
         await drain(elements, seen)
     assert seen == [Item(1)]
-    with pytest.raises(ms.InvalidJSON):
+    with pytest.raises(ms.errors.InvalidJSON):
         await drain(elements, seen)
     assert seen == [Item(1), Item(3)]
 
@@ -458,11 +458,54 @@ async def test_in_a_stream_what_arrived_together_travels_together(view: str) -> 
 async def test_in_a_stream_an_error_comes_after_what_came_before_it() -> None:
     sent = [ms.TextDelta('{"a":1'), ms.TextDelta(',"b":2'), ms.TextDelta("!")]
     seen: list[Any] = []
-    with pytest.raises(ms.InvalidJSON) as caught:
+    with pytest.raises(ms.errors.InvalidJSON) as caught:
         await drain(ms.Stream(ms.ObjectStream(await in_one_chunk(sent, 999), dict).events()), seen)
     assert replay(item for item in seen if isinstance(item, ms.ObjectDelta)) == {"a": 1, "b": 2}
     assert [item for item in seen if isinstance(item, ms.TextDelta)] == sent
     assert caught.value.partial == {"a": 1, "b": 2}
+
+
+async def test_in_a_stream_a_refused_element_comes_after_those_before_it_and_before_those_behind_it() -> None:
+    text = '{"title":"","items":[{"n":1},{"n":"2"},{"n":3}],"ok":true}'
+    objects = ms.ObjectStream(await in_one_chunk([ms.TextDelta(text)], 999), Report)
+    view = objects.elements("items")
+    assert await view.pull() == [Item(1)]
+    with pytest.raises(ms.ObjectInvalid):
+        await view.pull()
+    assert await view.pull() == [Item(3)]
+    assert await view.pull() == []
+
+
+async def test_leaving_the_block_of_a_view_closes_the_source() -> None:
+    probe = Probe(pieces(DOCUMENT), hang=True)
+    async with ms.ObjectStream(probe, Report).partials() as partials:
+        assert await anext(partials) == {}
+    assert probe.closes == 1
+
+
+async def test_complete_is_true_once_nothing_can_change_the_object() -> None:
+    async with ms.ObjectStream(Probe(events()), Report) as objects:
+        seen = [(objects.complete, len(objects.raw)) async for _ in objects.events()]
+    assert [complete for complete, _ in seen] == [n == len(DOCUMENT) for _, n in seen]
+    assert objects.complete
+    broken = ms.ObjectStream(Probe(["{]"]), dict)
+    with pytest.raises(ms.errors.InvalidJSON):
+        await broken.final()
+    assert not broken.complete
+
+
+async def test_what_came_together_with_bad_text_is_kept() -> None:
+    together = [
+        ms.TextDelta('{"a":!'),
+        ms.TextDelta("more"),
+        ms.Usage(output_tokens=9),
+        ms.Finish(ms.FinishReason.STOP),
+    ]
+    objects = ms.ObjectStream(await in_one_chunk(together, 999), dict)
+    with pytest.raises(ms.errors.InvalidJSON):
+        await drain(objects.partials(), [])
+    assert objects.usage == ms.Usage(output_tokens=9)
+    assert objects.finish is not None
 
 
 async def test_the_length_is_limited() -> None:
@@ -479,7 +522,7 @@ async def test_the_length_is_limited() -> None:
 
 @pytest.mark.parametrize(
     ("text", "error"),
-    [('{"n": "4"}', ms.ObjectInvalid), ('{"n": 4,}', ms.InvalidJSON), ('{"n": 4', ms.IncompleteJSON)],
+    [('{"n": "4"}', ms.ObjectInvalid), ('{"n": 4,}', ms.errors.InvalidJSON), ('{"n": 4', ms.errors.IncompleteJSON)],
 )
 @pytest.mark.parametrize("wait", [False, True])
 @VIEWS
@@ -509,7 +552,7 @@ async def test_repair_is_asked_so_often_and_may_give_up() -> None:
         asked.append(text)
         return text + "!"
 
-    with pytest.raises(ms.InvalidJSON):
+    with pytest.raises(ms.errors.InvalidJSON):
         await ms.ObjectStream(Probe(["x"]), Item, repair=worse, repairs=3).final()
     assert asked == ["x", "x!", "x!!"]
     with pytest.raises(ms.ObjectInvalid):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
 import enum
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, NotRequired, TypeVar
 
 import annotated_types
 import msgspec
 import pydantic
 import pytest
 from msgspec import UNSET
+from typing_extensions import TypeAliasType, TypedDict  # TypedDict: pydantic wants this one before Python 3.12
 
 import millstream as ms
 from millstream.objects._backend import choose
@@ -82,6 +84,8 @@ async def test_elements(kind: Any, n: int) -> None:
     assert [item async for item in objects.elements(("more", "k"))] == [1]
     objects = ms.ObjectStream(arriving(DOCUMENT, n), kind)
     assert [item async for item in objects.elements(("more", ...))] == [1]
+    objects = ms.ObjectStream(arriving(DOCUMENT, n), kind)
+    assert [item async for item in objects.elements((...,))] == ["ab", "cd"]
 
 
 @pytest.mark.parametrize("item", [ModelPos, StructPos, dict])
@@ -266,13 +270,98 @@ async def test_generic_classes_know_their_items() -> None:
     assert next(one.items[0] for one in shown if one.items) == ModelPos.model_construct(x=UNSET, y=UNSET)
 
 
+B = TypeVar("B", bound=ModelPos)
+
+
+@dataclasses.dataclass
+class ClassPage(Generic[E]):
+    first: E
+    items: list[E]
+    n: int = 0
+
+
+@pydantic.dataclasses.dataclass
+class PydanticPage(Generic[E]):
+    first: E
+    items: list[E]
+    n: int = 0
+
+
+class DictPage(TypedDict, Generic[E]):
+    first: E
+    items: list[E]
+    n: NotRequired[int]
+
+
+PAGES = [ClassPage[ModelPos], PydanticPage[ModelPos], DictPage[ModelPos]]
+
+
+@pytest.mark.parametrize("kind", PAGES, ids=str)
+async def test_generic_classes_of_every_kind_know_their_items(kind: Any) -> None:
+    text = '{"first":{"x":1,"y":2},"items":[{"x":3,"y":4}],"n":1}'
+    shown = [plain(one) for one in await typed(kind, text)]
+    assert {"x": 1} in [one["first"] for one in shown if one.get("first")]
+    assert [{"x": 3}] in [one["items"] for one in shown if one.get("items")]
+    elements = ms.ObjectStream(arriving(text), kind).elements("items")
+    assert [one async for one in elements] == [ModelPos(x=3, y=4)]
+
+
+@pytest.mark.parametrize(
+    "kind", [Page, list[B], list[TypeAliasType("Pos", ModelPos)], Page[Annotated[StructPos, {"no": "hash"}]]],
+    ids=str,
+)  # fmt: skip
+async def test_variables_aliases_and_metadata_that_cannot_be_hashed_are_read(kind: Any) -> None:
+    text = '[{"x":1,"y":2}]'
+    is_list = getattr(kind, "__origin__", kind) is list
+    objects = ms.ObjectStream(arriving(text if is_list else f'{{"items":{text}}}'), kind)
+    assert [plain(one) async for one in objects.elements(() if is_list else "items")] == [{"x": 1, "y": 2}]
+    whole = [{"x": 1, "y": 2}] if is_list else {"items": [{"x": 1, "y": 2}]}
+    assert plain(await objects.final()) == whole
+    shown = [plain(one) for one in await typed(kind, text if is_list else f'{{"items":{text}}}')]
+    assert ([{"x": 1}] if is_list else {"items": [{"x": 1}]}) in shown
+    assert shown[-1] == whole
+
+
+@pytest.mark.parametrize("kind", [list, tuple, tuple[int, str], Names, list[Any]], ids=str)
+async def test_arrays_of_every_kind_have_elements(kind: Any) -> None:
+    elements = ms.ObjectStream(arriving('["1","a"]' if kind is Names else '[1,"a"]'), kind).elements()
+    assert [one async for one in elements] == ["1" if kind is Names else 1, "a"]
+
+
+class Choices(pydantic.BaseModel):
+    full_name: str = pydantic.Field(validation_alias=pydantic.AliasChoices("fullName", pydantic.AliasPath("name")))
+    deep: str = pydantic.Field("", validation_alias=pydantic.AliasPath("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["fullName", "name"])
+async def test_each_of_several_aliases_becomes_the_field(name: str) -> None:
+    shown = await typed(Choices, f'{{"{name}":"ab","a":{{"b":"c"}}}}')
+    assert [one.full_name for one in shown if one.full_name is not UNSET][:3] == ["", "a", "ab"]
+    assert (shown[-2].deep, shown[-1].deep) == ("", "c"), "a path into an object is known when the object is"
+
+
+async def test_a_dataclass_of_pydantic_has_its_aliases_and_defaults_in_partials() -> None:
+    @pydantic.dataclasses.dataclass
+    class Person:
+        full_name: str = pydantic.Field(alias="fullName")
+        age: int = pydantic.Field(default=3, gt=2)
+        tags: list[str] = pydantic.Field(default_factory=lambda: ["none"])
+
+    shown = await typed(Person, '{"fullName":"ab","age":4,"tags":[]}')
+    assert [(one.full_name, one.age, one.tags) for one in shown[:4]] == [
+        (UNSET, 3, ["none"]), ("", 3, ["none"]), ("a", 3, ["none"]), ("ab", 3, ["none"]),
+    ]  # fmt: skip
+    assert shown[0].tags is not shown[1].tags
+    assert shown[-1] == Person(fullName="ab", age=4, tags=[])
+
+
 async def test_a_partial_can_be_dumped_as_what_has_arrived() -> None:
     cut = DOCUMENT[: DOCUMENT.index(',"y"') + 5]
     expected = {"name": "Ada L", "born": "1815-12-10", "pos": {"x": 1}}
     for kind in (Model, Struct):
         objects = ms.ObjectStream(arriving(cut), kind)
         shown: list[Any] = []
-        with pytest.raises(ms.IncompleteJSON):
+        with pytest.raises(ms.errors.IncompleteJSON):
             await drain(objects.partials(typed=True), shown)
         dumped = shown[-1].model_dump(exclude_unset=True) if kind is Model else msgspec.to_builtins(shown[-1])
         assert {name: dumped[name] for name in expected} == expected
@@ -333,6 +422,51 @@ async def test_a_type_that_nobody_can_read_is_refused_at_once() -> None:
         ms.ObjectStream(arriving("1"), dict[str, Model | Struct])
 
 
+@dataclasses.dataclass
+class Unfinished:
+    later: list[Later]  # noqa: F821  (that is the point)
+
+
+@pydantic.dataclasses.dataclass
+class PydanticUnfinished:
+    later: list[Later]  # noqa: F821
+
+
+class ModelUnfinished(pydantic.BaseModel):
+    later: list[Later]  # noqa: F821
+
+
+@pytest.mark.parametrize("kind", [Unfinished, PydanticUnfinished, ModelUnfinished, list[ModelUnfinished]], ids=str)
+@pytest.mark.parametrize("lenient", [False, True])
+async def test_a_type_with_a_name_that_is_not_defined_is_refused_at_once(kind: Any, lenient: bool) -> None:
+    with pytest.raises(TypeError, match=r"cannot read .*: .*'Later'"):
+        ms.ObjectStream(arriving("{}"), kind, lenient=lenient)
+
+
+async def test_a_type_whose_names_are_defined_later_is_read() -> None:
+    class Outer(pydantic.BaseModel):
+        inner: DefinedLater  # noqa: F821
+
+    class Inner(pydantic.BaseModel):
+        n: int
+
+    Outer.model_rebuild(_types_namespace={"DefinedLater": Inner})
+    assert (await ms.ObjectStream(arriving('{"inner":{"n":1}}'), Outer).final()).inner == Inner(n=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(Names, '["a"]'), (list[str], '["a"]'), (dict[str, int] | list[str], '["a"]'), (Any, '["a"]'), (dict, '{"a":1}'),
+     (Any, '{"a":1}'), (Struct, DOCUMENT)],
+    ids=str,
+)  # fmt: skip
+async def test_lenient_finds_in_prose_what_the_type_may_start_with(kind: Any, text: str) -> None:
+    other = "{not}" if text.startswith("[") and kind in (Names, list[str]) else ""
+    objects = ms.ObjectStream(arriving(f"Here {other} it is:\n```json\n{text}\n```\nDone."), kind, lenient=True)
+    assert await objects.final() == await ms.ObjectStream(arriving(text), kind).final()
+    assert objects.raw == text.encode()
+
+
 async def test_constraints_of_either_library_are_kept() -> None:
     for meta in (msgspec.Meta(gt=3), annotated_types.Gt(3), pydantic.Field(gt=3)):
         with pytest.raises(ms.ObjectInvalid):
@@ -349,7 +483,7 @@ async def source():
 assert anyio.run(ms.ObjectStream(source(), list[int]).final) == [1]
 try:
     ms.ObjectStream(source(), list[int], backend="pydantic")
-except ms.MissingExtra as error:
+except ms.errors.MissingExtra as error:
     assert isinstance(error, ImportError)
     print(error)
 """

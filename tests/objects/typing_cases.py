@@ -47,4 +47,4 @@ async def cases(events: ms.Stream[ms.Event]) -> None:
             assert_type(event, ms.Event)
         async for name, _ in objects.fields():
             assert_type(name, str)
-    assert_type(ms.json_schema(User), dict[str, Any])
+    assert_type(ms.objects.json_schema(User), dict[str, Any])

@@ -85,7 +85,12 @@ class Front:
         asked = Asked(scope["path"], raw, scope["query_string"].decode(), headers, body)
         self.asked.append(asked)
         if self.allow(asked):
-            await self.app(scope, receive, send)
+            whole = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def again() -> Any:
+                return whole.pop() if whole else await receive()
+
+            await self.app(scope, again, send)
         else:
             answer = orjson.dumps({"error": {"message": "no such key", "type": "authentication_error"}})
             start = {"type": "http.response.start", "status": 401, "headers": [(b"content-type", b"application/json")]}

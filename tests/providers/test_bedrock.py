@@ -39,8 +39,8 @@ GPT = answering(
 )
 
 
-def model(url: str, invoke: str) -> ms.Bedrock:
-    return ms.Bedrock("us.model-v1:0", region="eu-west-1", invoke=invoke, api_key=KEY, base_url=url)
+def model(url: str, invoke: str) -> ms.providers.Bedrock:
+    return ms.providers.Bedrock("us.model-v1:0", region="eu-west-1", invoke=invoke, api_key=KEY, base_url=url)
 
 
 async def test_a_model_is_spoken_to_in_its_own_words() -> None:

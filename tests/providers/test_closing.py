@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import gzip
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 
 import millstream as ms
 from providers.live import KEY, Connection, Scripted, chunk, head, whole
-from providers.test_errors import GOOD, delta, event
+from providers.test_errors import END, GOOD, delta, event
 
 pytestmark = pytest.mark.anyio
 
@@ -220,3 +223,36 @@ async def test_a_client_that_follows_redirects_does_not_follow_them_here() -> No
             with Scripted(moved) as server, pytest.raises(ms.ProviderError, match="redirects are not followed"):
                 await model(server.url, client=client, retry=None).generate_text("hi")
         assert other.asked == []
+
+
+async def test_a_server_that_goes_on_after_the_end_of_the_answer_is_not_read_on() -> None:
+    def goes_on(connection: Connection) -> None:
+        connection.send(GOOD.removesuffix(b"0\r\n\r\n"))
+        connection.send_until_left(chunk(b": more and more\n" * 1000))
+
+    with Scripted(goes_on, GOOD) as server:
+        assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert_left(server)
+        assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert len(server.connections) == 2
+
+
+async def test_an_answer_that_is_compressed_is_read_and_its_connection_used_again() -> None:
+    data = b"".join(map(event, (delta("Hello"), END, b"[DONE]")))
+    coded = whole("200 OK", gzip.compress(data), "text/event-stream", "content-encoding: gzip\r\n")
+    with Scripted(coded) as server:
+        for _ in range(2):
+            assert (await model(server.url).generate_text("hi")).text == "Hello"
+        assert len(server.connections) == 1
+
+
+def test_without_an_http_client_the_extra_is_named() -> None:
+    code = """
+import sys
+sys.modules["httpx2"] = None
+import anyio, millstream as ms
+model = ms.provider("openai:m", base_url="http://127.0.0.1:1", api_key="k", retry=None)
+anyio.run(model.generate_text, "hi")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert "MissingExtra: providers speak HTTP through httpx2: pip install 'millstream[http]'" in done.stderr

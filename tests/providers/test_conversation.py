@@ -70,15 +70,16 @@ async def test_r0073_what_the_user_says_is_stripped_and_nothing_is_refused() -> 
         conversation = talk(server.url)
         await conversation.ask("  hi \n")
         assert conversation.messages[1] == ms.Message("user", "hi")
-        with pytest.raises(ms.InvalidMessage, match="nothing was said"):
+        with pytest.raises(ms.errors.InvalidMessage, match="nothing was said"):
             conversation.say(" \n")
         assert len(server.asked) == 1
 
 
 def test_r0073_r0074_user_inputs_are_stripped_without_empty_ones_and_end_at_exit() -> None:
     lines = iter(["  hi \n", "\n", "exit now\n", " exit\n", "never read\n"])
-    assert list(ms.user_inputs(lines)) == ["hi", "exit now"]
+    assert list(ms.providers.user_inputs(lines)) == ["hi", "exit now"]
     assert next(lines) == "never read\n"
+    assert list(ms.providers.user_inputs(["hi\n", "\n", "bye\n"])) == ["hi", "bye"]
 
 
 async def test_r0076_one_stream_for_each_turn_and_never_two_at_once() -> None:
@@ -86,14 +87,14 @@ async def test_r0076_one_stream_for_each_turn_and_never_two_at_once() -> None:
         conversation = talk(server.url)
         for turn in range(3):
             async with conversation.say(f"turn {turn}") as events:
-                with pytest.raises(ms.StreamBusy, match="turn before"):
+                with pytest.raises(ms.errors.StreamBusy, match="turn before"):
                     conversation.say("meanwhile")
                 await events.text()
         assert len(server.asked) == 3
 
         early, late = conversation.say("one"), conversation.say("two")
         async with early as events:
-            with pytest.raises(ms.StreamBusy):
+            with pytest.raises(ms.errors.StreamBusy):
                 await late.text()
             assert await events.text() == "Hello"
 
@@ -142,7 +143,7 @@ async def test_r0078_leaving_before_the_finish_is_leaving_even_if_it_has_come_al
     """However the network cut it: here the whole answer comes in one piece."""
     events_of = [ms.Start(), ms.TextDelta("Hel"), ms.TextDelta("lo"), ms.Finish(ms.FinishReason.STOP)]
 
-    class AtOnce(ms.BaseProvider):
+    class AtOnce(ms.providers.BaseProvider):
         name = "at-once"
 
         def open(self, request: ms.Request) -> ms.Stream[ms.Event]:
@@ -193,3 +194,17 @@ async def test_settings_hold_for_all_turns_and_give_way_to_those_of_one() -> Non
         await conversation.ask("hi")
         await conversation.ask("hi", max_tokens=5)
         assert [orjson.loads(body)["max_completion_tokens"] for _, body in server.asked] == [9, 5]
+
+
+async def test_an_answer_whose_end_never_came_is_an_error_though_its_stream_did_not_raise() -> None:
+    class NoEnd(ms.providers.BaseProvider):
+        name = "no-end"
+
+        def open(self, request: ms.Request) -> ms.Stream[ms.Event]:
+            return ms.Stream(Batch([ms.Start(), ms.TextDelta("Hel"), ms.Finish(ms.FinishReason.INCOMPLETE)]))
+
+    conversation = ms.Conversation(NoEnd("m"))
+    with pytest.raises(ms.errors.IncompleteStream, match="before the answer did") as caught:
+        await conversation.ask("hi")
+    assert caught.value.partial.text == "Hel"
+    assert conversation.messages == []

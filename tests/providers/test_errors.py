@@ -72,7 +72,7 @@ def test_no_key_says_which_variable_to_set(name: str, variable: str) -> None:
 
 
 def test_an_unknown_provider_names_those_that_there_are() -> None:
-    with pytest.raises(ms.UnknownProvider, match=r"no provider 'opnai'.*anthropic, .*openai, .*base_url"):
+    with pytest.raises(ms.errors.UnknownProvider, match=r"no provider 'opnai'.*anthropic, .*openai, .*base_url"):
         ms.provider("opnai:gpt")
 
 
@@ -97,7 +97,7 @@ def test_a_setting_that_is_none_is_refused() -> None:
 
 
 def test_what_the_wire_cannot_say_is_refused_at_the_call() -> None:
-    with pytest.raises(ms.Inexpressible, match="seed"):
+    with pytest.raises(ms.errors.Inexpressible, match="seed"):
         ms.provider("anthropic:m", api_key=KEY).stream_text("hi", seed=1)
 
 
@@ -124,7 +124,7 @@ async def test_a_wrong_key_says_where_it_came_from(monkeypatch: pytest.MonkeyPat
     with Scripted(whole("401 Unauthorized", body)) as server:
         monkeypatch.setattr("millstream.providers.compatible.SERVICES", {"vllm": _vllm_at(server.url)})
         with pytest.raises(ms.AuthError, match="from the environment variable VLLM_API_KEY"):
-            await ms.OpenAICompatible(service="vllm").generate_text("hi")
+            await ms.providers.OpenAICompatible(service="vllm").generate_text("hi")
 
 
 def _vllm_at(url: str) -> Any:
@@ -146,7 +146,7 @@ async def test_a_refusal_of_other_credentials_says_which_they_were() -> None:
     session.set_credentials("AKIDEXAMPLE", KEY)
     refused = whole("403 Forbidden", b'{"message":"The security token is invalid"}')
     with Scripted(refused) as server, pytest.raises(ms.AuthError, match="signed for eu-west-1 with the credentials"):
-        await ms.Bedrock("m", region="eu-west-1", session=session, base_url=server.url).generate_text("hi")
+        await ms.providers.Bedrock("m", region="eu-west-1", session=session, base_url=server.url).generate_text("hi")
     error = await refusal(refused, api_key=None, headers={"authorization": "Basic abc"})
     assert "it was sent the headers that were given" in str(error)
 
@@ -231,7 +231,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 async def test_a_login_page_is_no_stream() -> None:
     error = await refusal(whole("200 OK", b"<html>please log in</html>", "text/html"))
-    assert isinstance(error, ms.UnexpectedContentType)
+    assert isinstance(error, ms.errors.UnexpectedContentType)
 
 
 # --- the connection --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The Python blocks of docs/howto/providers.md print what they say, with a server that answers as they expect."""
+"""The Python blocks of providers.md and add_a_provider.md print what they say; a server on loopback answers them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from providers.live import KEY, Connection, Scripted, chunk, head
 from providers.test_errors import END, delta, event
 from providers.test_runs import calling
 
-PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "providers.md").read_text()
+HOWTO = Path(__file__).parents[2] / "docs" / "howto"
+PAGE = (HOWTO / "providers.md").read_text()
+PAGES = PAGE + (HOWTO / "add_a_provider.md").read_text()
 USAGE = {"choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 4, "total_tokens": 12}}
 
 
-@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE))
 def test_each_block_prints_what_it_says(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(connection: Connection) -> None:
         body = orjson.loads(server.asked[-1][1])
@@ -33,27 +35,28 @@ def test_each_block_prints_what_it_says(block: str, monkeypatch: pytest.MonkeyPa
     assert promised
     out = io.StringIO()
     with Scripted(answer) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        for service in ("OPENAI", "HOUSE"):
+            monkeypatch.setenv(f"{service}_BASE_URL", server.url)
+            monkeypatch.setenv(f"{service}_API_KEY", KEY)
         with contextlib.redirect_stdout(out):
             exec(compile(block, "providers.md", "exec", dont_inherit=True), {"__name__": "howto"})
     assert out.getvalue().splitlines() == promised
 
 
 def test_the_page_names_every_provider_and_its_variables() -> None:
-    for name in ms.provider_names():
+    for name in ms.providers.provider_names():
         assert f"`{name}`" in PAGE
     for cls in (
-        ms.OpenAIChat,
-        ms.OpenAIResponses,
-        ms.Anthropic,
-        ms.Gemini,
-        ms.Ollama,
-        ms.Cohere,
-        ms.AzureOpenAI,
-        ms.Bedrock,
-        ms.Vertex,
-        ms.VertexAnthropic,
+        ms.providers.OpenAIChat,
+        ms.providers.OpenAIResponses,
+        ms.providers.Anthropic,
+        ms.providers.Gemini,
+        ms.providers.Ollama,
+        ms.providers.Cohere,
+        ms.providers.AzureOpenAI,
+        ms.providers.Bedrock,
+        ms.providers.Vertex,
+        ms.providers.VertexAnthropic,
     ):
         for variable in cls.key_names:
             assert f"`{variable}`" in PAGE

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import millstream as ms
-from providers.live import KEY, Scripted
+from providers.live import KEY, Scripted, whole
 from providers.test_errors import GOOD
 
 pytestmark = pytest.mark.anyio
@@ -18,13 +20,13 @@ pytestmark = pytest.mark.anyio
     "name",
     [
         name
-        for name in ms.provider_names()
+        for name in ms.providers.provider_names()
         if name not in ("azure", "bedrock", "compatible", "vertex", "vertex-anthropic")
     ],
 )
 def test_a_key_of_the_environment_is_found_and_never_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = ms.provider(f"{name}:m", api_key=KEY)
-    assert isinstance(made, ms.HTTPProvider)
+    assert isinstance(made, ms.providers.HTTPProvider)
     for variable in made.key_names:
         monkeypatch.setenv(variable, KEY)
         again = ms.provider(f"{name}:m")
@@ -74,14 +76,51 @@ async def test_headers_may_take_the_place_of_a_key() -> None:
     assert "authorization: Basic abc" in await asked(headers={"Authorization": "Basic abc"})
 
 
+OWN = [
+    ("openai:m", "Authorization"),
+    ("anthropic:m", "Authorization"),
+    ("anthropic:m", "X-Api-Key"),
+    ("azure:m", "Api-Key"),
+    ("gemini:m", "X-Goog-Api-Key"),
+    ("vertex:m", "Authorization"),
+    ("vertex-anthropic:m", "Authorization"),
+]
+
+
+@pytest.mark.parametrize(("name", "header"), OWN)
+async def test_headers_of_the_caller_are_the_only_ones_that_sign_and_an_error_says_so(name: str, header: str) -> None:
+    options: dict[str, Any] = {"project": "p", "location": "global"} if name.startswith("vertex") else {}
+    with Scripted(whole("401 No", b"{}")) as server:
+        model = ms.provider(name, base_url=server.url, headers={header: "of the caller"}, retry=None, **options)
+        with pytest.raises(ms.AuthError, match="it was sent the headers that were given"):
+            await model.generate_text("hi")
+        sent = server.asked[0][0].lower()
+    assert f"{header.lower()}: of the caller\r\n" in sent
+    assert sum(sent.count(f"\r\n{name}:") for name in ("authorization", "api-key", "x-api-key", "x-goog-api-key")) == 1
+
+
+def test_a_header_that_signs_is_enough_at_home() -> None:
+    for name, header in OWN[:3] + OWN[4:5]:
+        ms.provider(name, headers={header: "of the caller"}).stream_text("hi")
+
+
+def test_a_service_that_nobody_knows_is_refused_and_those_known_are_named() -> None:
+    with pytest.raises(ms.UsageError, match=r"no service 'nobody'; known are: .*groq.*; or give only base_url"):
+        ms.providers.OpenAICompatible("m", service="nobody")
+
+
 # --- Azure, Bedrock, Ollama ------------------------------------------------------------------------------------------
 
 
 async def test_azure_signs_with_a_key_or_a_token_and_has_two_paths() -> None:
     with Scripted(GOOD) as server:
-        await ms.AzureOpenAI("my dep", base_url=server.url, api_key=KEY).generate_text("hi")
-        await ms.AzureOpenAI("d", base_url=server.url + "/openai/v1/", api_key=lambda: "entra").generate_text("hi")
-        await ms.AzureOpenAI("my dep", base_url=server.url, api_key=KEY, api_version="2024-10-21").generate_text("hi")
+        await ms.providers.AzureOpenAI("my dep", base_url=server.url, api_key=KEY).generate_text("hi")
+        await ms.providers.AzureOpenAI("d", base_url=server.url + "/openai/v1/", api_key=lambda: "entra").generate_text(
+            "hi"
+        )
+        await ms.providers.AzureOpenAI(
+            "my dep", base_url=server.url, api_key=KEY, api_version="2024-10-21"
+        ).generate_text("hi")
         heads = [text for text, _ in server.asked]
     assert [text.split()[1] for text in heads] == [
         "/openai/v1/chat/completions",
@@ -94,7 +133,7 @@ async def test_azure_signs_with_a_key_or_a_token_and_has_two_paths() -> None:
 
 def test_azure_without_an_address_says_what_to_give() -> None:
     with pytest.raises(ms.UsageError, match="azure: give base_url"):
-        ms.AzureOpenAI("m", api_key=KEY)
+        ms.providers.AzureOpenAI("m", api_key=KEY)
 
 
 async def test_bedrock_signs_what_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +145,10 @@ async def test_bedrock_signs_what_it_sends(monkeypatch: pytest.MonkeyPatch) -> N
     session = Session()
     session.set_credentials("AKIDEXAMPLE", KEY, "session-token")
     with Scripted(GOOD) as server:
-        model = ms.Bedrock("anthropic/claude:0", region="eu-west-1", session=session, base_url=server.url, retry=None)
-        with pytest.raises(ms.UnexpectedContentType):
+        model = ms.providers.Bedrock(
+            "anthropic/claude:0", region="eu-west-1", session=session, base_url=server.url, retry=None
+        )
+        with pytest.raises(ms.errors.UnexpectedContentType):
             await model.generate_text("hi")
         text, body = server.asked[0]
     lines = text.split("\r\n")
@@ -138,9 +179,15 @@ async def test_bedrock_without_credentials_says_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(ms.UsageError, match="bedrock: give region, or set AWS_REGION"):
-        ms.Bedrock("m")
+        ms.providers.Bedrock("m")
     with pytest.raises(ms.AuthError, match="botocore finds no credentials"):
-        await ms.Bedrock("m", region="eu-west-1", retry=None).generate_text("hi")
+        await ms.providers.Bedrock("m", region="eu-west-1", retry=None).generate_text("hi")
+
+
+async def test_bedrock_without_botocore_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    with pytest.raises(ms.errors.MissingExtra, match=r"pip install 'millstream\[bedrock\]', or pass api_key"):
+        await ms.providers.Bedrock("m", region="eu-west-1", retry=None).generate_text("hi")
 
 
 @pytest.mark.parametrize(
@@ -155,4 +202,4 @@ async def test_bedrock_without_credentials_says_so(monkeypatch: pytest.MonkeyPat
 )
 def test_ollama_host_may_be_what_the_server_takes(host: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", host)
-    assert ms.Ollama("m").base_url == url
+    assert ms.providers.Ollama("m").base_url == url

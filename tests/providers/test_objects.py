@@ -151,7 +151,7 @@ async def test_r0097_an_open_map_is_a_schema_where_all_schemas_will_do() -> None
 
 
 async def test_a_provider_without_schemas_is_asked_with_a_tool() -> None:
-    with pytest.raises(ms.IncompleteJSON):  # it answers in text all the same
+    with pytest.raises(ms.errors.IncompleteJSON):  # it answers in text all the same
         await ask(Analysis, name="deepseek")
 
 

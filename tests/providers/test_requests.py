@@ -94,7 +94,9 @@ async def test_what_a_call_sets_counts_more_than_the_request_and_that_more_than_
 
 async def test_headers_of_the_caller_come_on_top() -> None:
     with Scripted(GOOD) as server:
-        model = ms.Anthropic("m", base_url=server.url, api_key=KEY, headers={"Anthropic-Beta": "x"}, retry=None)
+        model = ms.providers.Anthropic(
+            "m", base_url=server.url, api_key=KEY, headers={"Anthropic-Beta": "x"}, retry=None
+        )
         async with model.stream_text("hi"):
             pass
         assert "anthropic-beta: x" in server.asked[0][0]
@@ -123,17 +125,19 @@ class Parrot:
 
     async def generate_text(
         self, prompt: Prompt, *, tools: Iterable[Any] = (), stop_when: Any = None, **settings: Unpack[RunSettings]
-    ) -> ms.TextResult:
+    ) -> ms.providers.TextResult:
         raise NotImplementedError
 
     def stream_object(self, prompt: Prompt, type: Any, **settings: Unpack[Settings]) -> ms.ObjectStream[Any]:
         return ms.ObjectStream(self.stream_text(prompt), type)
 
-    async def generate_object(self, prompt: Prompt, type: Any, **settings: Unpack[Settings]) -> ms.ObjectResult[Any]:
+    async def generate_object(
+        self, prompt: Prompt, type: Any, **settings: Unpack[Settings]
+    ) -> ms.providers.ObjectResult[Any]:
         raise NotImplementedError
 
 
-class OneCall(ms.BaseProvider):
+class OneCall(ms.providers.BaseProvider):
     """A provider of somebody else that can make one model call, and nothing more."""
 
     name = "scripted"
@@ -189,7 +193,7 @@ def test_an_entry_point_adds_a_provider(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     made = ms.provider("parrot:hello:there", words="hi")
     assert type(made).__name__ == "Parrot"
-    assert "parrot" in ms.provider_names()
+    assert "parrot" in ms.providers.provider_names()
 
 
 @pytest.mark.parametrize(
@@ -208,8 +212,8 @@ def test_options_of_another_type_are_refused_when_the_provider_is_made(options: 
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"prompt": 3}, ms.InvalidMessage, "messages is a int"),
-        ({"prompt": None}, ms.InvalidMessage, "messages is a NoneType"),
+        ({"prompt": 3}, ms.errors.InvalidMessage, "messages is a int"),
+        ({"prompt": None}, ms.errors.InvalidMessage, "messages is a NoneType"),
         ({"tools": "weather"}, TypeError, "tools must be several"),
         ({"tools": ms.ToolSpec("f", "", {})}, TypeError, "give it in a list"),
         ({"stop_when": 5}, TypeError, r"such as max_steps\(5\), not 5"),

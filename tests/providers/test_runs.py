@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -143,7 +144,7 @@ async def test_a_call_that_was_cut_off_is_not_run_and_the_answer_is_kept() -> No
 
 async def test_a_model_that_never_stops_calling_is_stopped_and_what_it_did_is_kept() -> None:
     with Scripted(calling("add", '{"a":1,"b":2}')) as server:
-        with pytest.raises(ms.StepLimit, match=r"stop_when=max_steps\(n\)") as caught:
+        with pytest.raises(ms.errors.StepLimit, match=r"stop_when=max_steps\(n\)") as caught:
             await model(server).generate_text("add", tools=[add])
         assert len(server.asked) == caught.value.limit == 100
     assert [one.result for one in caught.value.partial.tool_results] == [3] * 100
@@ -189,3 +190,18 @@ async def test_leaving_a_run_closes_the_upstream() -> None:
                 if isinstance(one, ms.TextDelta):
                     break
         assert server.connections[0].left.wait(1.0)
+
+
+async def test_a_run_can_be_handed_over_to_an_agent_that_is_no_provider() -> None:
+    def ask_boss() -> ms.Handoff:
+        """Ask the boss."""
+        return ms.Handoff("boss")
+
+    async def boss(messages: list[ms.Message]) -> AsyncIterator[ms.Event]:
+        for one in (ms.Start(), ms.TextDelta("I am the boss."), ms.Finish(ms.FinishReason.STOP)):
+            yield one
+
+    with Scripted(calling("ask_boss", "{}")) as first:
+        agents = {"boss": ms.tools.Agent(open_step=boss)}
+        result = await model(first).generate_text("hi", tools=[ask_boss], handoffs=agents)
+    assert result.text == "I am the boss."

@@ -68,7 +68,7 @@ def _collected(n: int) -> object:
 
 
 def _accumulated(n: int) -> object:
-    accumulator = ms.TextAccumulator()
+    accumulator = ms.streams.TextAccumulator()
     for _ in range(n):
         accumulator.add(PIECE)
     return accumulator.text
@@ -88,7 +88,7 @@ def test_r0069_a_text_of_many_pieces_takes_linear_time(collect: Callable[[int], 
 async def test_r0070_the_length_counts_characters_and_bytes_apart() -> None:
     parts = (delta("é"), delta("日本"), END, b"[DONE]")
     with Scripted(head() + b"".join(chunk(event(one)) for one in parts) + b"0\r\n\r\n") as server:
-        collected = ms.TextAccumulator()
+        collected = ms.streams.TextAccumulator()
         told = []
         async with model(server).stream_text("hi") as events:
             async for one in events:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import anyio
 import httpx2
 import orjson
 import pytest
@@ -112,7 +113,7 @@ async def test_a_token_that_google_refuses_is_an_auth_error_that_says_what_to_do
     with Scripted(refused) as tokens:
         file, _ = account(tmp_path, tokens.url)
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
-        model = ms.Vertex("m", project="p")
+        model = ms.providers.Vertex("m", project="p")
         with pytest.raises(ms.AuthError, match=r"no token for Google's default credentials: .*disabled.*gcloud auth"):
             await model.generate_text("hi")
 
@@ -125,14 +126,14 @@ async def test_a_token_end_point_that_is_not_there_is_a_failed_connection(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
     monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda seconds: None)
     with pytest.raises(ms.ConnectionFailed, match="cannot ask Google for a token"):
-        await ms.Vertex("m", project="p", retry=None).generate_text("hi")
+        await ms.providers.Vertex("m", project="p", retry=None).generate_text("hi")
 
 
 async def test_without_credentials_it_says_what_to_do() -> None:
     with pytest.raises(ms.AuthError, match="finds no credentials; try `gcloud auth"):
-        ms.Vertex("m")  # the project is asked for at once
+        ms.providers.Vertex("m")  # the project is asked for at once
     with pytest.raises(ms.AuthError, match="finds no credentials; try `gcloud auth"):
-        await ms.Vertex("m", project="p", retry=None).generate_text("hi")
+        await ms.providers.Vertex("m", project="p", retry=None).generate_text("hi")
 
 
 async def test_credentials_found_go_to_no_other_address_and_those_given_do(
@@ -145,9 +146,9 @@ async def test_credentials_found_go_to_no_other_address_and_those_given_do(
     refuse = whole("401 Unauthorized", b'{"error": {"code": 401, "message": "who?", "status": "UNAUTHENTICATED"}}')
     with Scripted(refuse, GOOD) as server:
         with pytest.raises(ms.AuthError, match=r"vertex: no key: pass credentials or api_key; Google's own are not"):
-            await ms.Vertex("m", project="p", base_url=server.url).generate_text("hi")
+            await ms.providers.Vertex("m", project="p", base_url=server.url).generate_text("hi")
         given = Credentials(KEY, quota_project_id="pays")
-        await ms.Vertex("m", project="p", credentials=given, base_url=server.url).generate_text("hi")
+        await ms.providers.Vertex("m", project="p", credentials=given, base_url=server.url).generate_text("hi")
     assert "authorization" not in told(server.asked[0])[1]
     headers = told(server.asked[1])[1]
     assert (headers["authorization"], headers["x-goog-user-project"]) == (f"Bearer {KEY}", "pays")
@@ -155,7 +156,7 @@ async def test_credentials_found_go_to_no_other_address_and_those_given_do(
 
 async def test_a_key_of_the_express_mode_takes_the_place_of_a_project() -> None:
     with Scripted(GOOD) as server:
-        await ms.Vertex("gemini-3.5-flash", api_key=KEY, base_url=server.url).generate_text("hi")
+        await ms.providers.Vertex("gemini-3.5-flash", api_key=KEY, base_url=server.url).generate_text("hi")
     path, headers = told(server.asked[0])
     assert path == "/v1/publishers/google/models/gemini-3.5-flash:streamGenerateContent?alt=sse"
     assert headers["x-goog-api-key"] == KEY
@@ -176,7 +177,7 @@ async def test_a_key_of_the_express_mode_takes_the_place_of_a_project() -> None:
 async def test_models_of_others_and_tuned_ones_have_paths_of_their_own(model: str, path: str) -> None:
     with Scripted(GOOD) as server:
         options: dict[str, Any] = {"project": "p", "location": "europe-west1", "api_key": lambda: KEY}
-        await ms.Vertex(model, base_url=server.url, **options).generate_text("hi")
+        await ms.providers.Vertex(model, base_url=server.url, **options).generate_text("hi")
     assert told(server.asked[0])[0] == f"/v1/{path}:streamGenerateContent?alt=sse"
 
 
@@ -190,17 +191,17 @@ async def test_models_of_others_and_tuned_ones_have_paths_of_their_own(model: st
     ],
 )
 def test_each_location_has_its_host(location: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for cls in (ms.Vertex, ms.VertexAnthropic):
+    for cls in (ms.providers.Vertex, ms.providers.VertexAnthropic):
         assert cls("m", project="p", location=location, api_key=lambda: KEY).base_url == f"https://{host}"
     monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", location)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "of-the-environment")
-    found = ms.Vertex("m", api_key=lambda: KEY)
+    found = ms.providers.Vertex("m", api_key=lambda: KEY)
     assert (found.base_url, found.project) == (f"https://{host}", "of-the-environment")
 
 
 def test_without_a_project_it_says_what_to_give() -> None:
     with pytest.raises(ms.UsageError, match="vertex: give project, or set GOOGLE_CLOUD_PROJECT"):
-        ms.Vertex("m", api_key=lambda: KEY)
+        ms.providers.Vertex("m", api_key=lambda: KEY)
 
 
 async def test_anthropics_models_are_named_by_the_path_and_the_version_by_the_body() -> None:
@@ -225,6 +226,20 @@ async def test_anthropics_models_are_named_by_the_path_and_the_version_by_the_bo
 
 def test_without_google_auth_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "google.auth.transport.requests", None)
-    with pytest.raises(ms.MissingExtra, match=r"pip install 'millstream\[vertex\]', or pass api_key"):
-        ms.Vertex("m", project="p")
-    ms.Vertex("m", project="p", api_key=lambda: KEY)
+    with pytest.raises(ms.errors.MissingExtra, match=r"pip install 'millstream\[vertex\]', or pass api_key"):
+        ms.providers.Vertex("m", project="p")
+    ms.providers.Vertex("m", project="p", api_key=lambda: KEY)
+
+
+async def test_calls_that_begin_together_ask_for_one_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    token = whole("200 OK", orjson.dumps({"access_token": KEY, "expires_in": 3600, "token_type": "Bearer"}))
+    with Scripted(token) as tokens, Scripted(GOOD) as server:
+        file, _ = account(tmp_path, tokens.url + "/token")
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
+        async with httpx2.AsyncClient(transport=Here(server.url)) as client:
+            model = ms.provider("vertex:gemini-3.5-flash", location="europe-west1", client=client)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(8):
+                    tasks.start_soon(model.generate_text, "hi")
+    assert len(tokens.asked) == 1
+    assert [told(asked)[1]["authorization"] for asked in server.asked] == [f"Bearer {KEY}"] * 8

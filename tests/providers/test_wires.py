@@ -22,14 +22,14 @@ def front(case: Case, body: bytes) -> Front:
     return Front(replay(case.path, body, content_type), lambda asked: asked.headers.get(case.header) == wanted)
 
 
-def make(case: Case, url: str, **options: object) -> ms.HTTPProvider:
+def make(case: Case, url: str, **options: object) -> ms.providers.HTTPProvider:
     options = {"api_key": KEY, **case.options, **options}
     if case.name == "bedrock":
         options.setdefault("region", "eu-west-1")
     if case.name.startswith("vertex"):
         options |= {"project": "p", "location": "eu", "api_key": lambda: KEY}
     made = ms.provider(f"{case.name}:{case.model}", base_url=url + case.base, **options)
-    assert isinstance(made, ms.HTTPProvider)
+    assert isinstance(made, ms.providers.HTTPProvider)
     return made
 
 
@@ -57,7 +57,7 @@ async def test_the_answer_of_each_provider_is_what_was_recorded(case: Case, shar
     assert [asked.headers["accept-encoding"] for asked in app.asked] == ["identity"] * 2
 
 
-@pytest.mark.parametrize("name", ms.provider_names())
+@pytest.mark.parametrize("name", ms.providers.provider_names())
 def test_no_provider_is_without_a_case_or_a_reason(name: str) -> None:
     same_as = {"compatible", "fireworks", "moonshot", "nvidia", "sambanova", "sglang", "together"}  # rows like vllm's
     assert name in {case.name for case in CASES} | same_as

@@ -16,10 +16,12 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-async def cases(model: ms.Provider, http: ms.OpenAIChat) -> None:
+async def cases(model: ms.Provider, http: ms.providers.OpenAIChat) -> None:
     assert_type(ms.provider("openai:m"), ms.Provider)
     assert_type(model.stream_text("hi"), ms.Stream[ms.Event])
-    assert_type(await model.generate_text("hi", max_tokens=5, tools=[add], stop_when=ms.max_steps(2)), ms.TextResult)
+    assert_type(
+        await model.generate_text("hi", max_tokens=5, tools=[add], stop_when=ms.max_steps(2)), ms.providers.TextResult
+    )
     assert_type(model.stream_object("hi", User), ms.ObjectStream[User])
     assert_type((await model.generate_object("hi", User)).object, User)
     assert_type((await http.generate_object("hi", list[User], mode="words")).object, list[User])

@@ -22,7 +22,7 @@ Build = Callable[[Stream[Any], Callable[..., Any]], Stream[Any]]
 
 # Where a function may be sync or async.
 BOTH: dict[str, Build] = {
-    "caller_runs": lambda s, fn: s.batched(3).flat_map(list).buffer(1, overflow=ms.CallerRuns(fn)),
+    "caller_runs": lambda s, fn: s.batched(3).flat_map(list).buffer(1, overflow=ms.streams.CallerRuns(fn)),
     "filter": lambda s, fn: s.filter(fn),
     "filter, the second": lambda s, fn: s.filter(bool, fn),
     "flat_map": lambda s, fn: s.flat_map(fn),
@@ -42,7 +42,7 @@ PLAIN: dict[str, Build] = {
     "flush_on timed": lambda s, fn: s.batched(2, 60.0, flush_on=fn),
     "make": lambda s, fn: s.keep_alive(60.0, fn),
     "merge": lambda s, fn: s.debounce(60.0, merge=fn),
-    "merge of conflate": lambda s, fn: s.buffer(1, overflow=ms.Conflate(fn)),
+    "merge of conflate": lambda s, fn: s.buffer(1, overflow=ms.streams.Conflate(fn)),
     "on_backpressure": lambda s, fn: s.buffer(1, on_backpressure=fn),
     "on_drop": lambda s, fn: s.buffer(1, overflow="drop_oldest", on_drop=fn),
     "on_drop of debounce": lambda s, fn: s.debounce(60.0, on_drop=fn),
@@ -80,7 +80,7 @@ async def test_a_function_that_asks_the_stream_itself_for_items(build: Build) ->
     source = Probe(count(1))
     with fail_after(5):
         async with build(Stream(source), greedy) as stream:
-            with pytest.raises(ms.StreamBusy, match="consumer"):
+            with pytest.raises(ms.errors.StreamBusy, match="consumer"):
                 await drain(stream, [])
     assert (source.closes, source.closed_while_running) == (1, False)
 

@@ -5,22 +5,37 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import sys
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import pytest
-from anyio import CancelScope, Event, create_task_group, fail_after, move_on_after, sleep, sleep_forever, to_thread
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    current_time,
+    fail_after,
+    move_on_after,
+    run,
+    sleep,
+    sleep_forever,
+    to_thread,
+)
 from anyio.lowlevel import checkpoint
 
 import millstream as ms
 from millstream.core._batch import Serving
 from millstream.streams import Stream, _interrupt
+from millstream.streams._clock import ANYIO_CLOCK
 from millstream.streams._pull import Puller
 from millstream.streams._tasks import Tasks
+from millstream.testing import FakeClock
 from streams.probe import Probe, drain, settle
 
 pytestmark = pytest.mark.anyio
@@ -359,9 +374,9 @@ async def test_closing_that_is_begun_inside_a_pull_and_not_awaited_hits_no_later
 @everywhere
 async def test_a_function_that_asks_its_own_stream_is_refused() -> None:
     async def ask(item: int) -> None:
-        with pytest.raises(ms.StreamBusy):
+        with pytest.raises(ms.errors.StreamBusy):
             await anext(stream)
-        with pytest.raises(ms.StreamBusy):
+        with pytest.raises(ms.errors.StreamBusy):
             stream.map(str)
 
     stream = Stream(Probe(range(3))).tap(ask)
@@ -599,7 +614,7 @@ async def test_an_await_that_is_given_up_closes_the_source(end: str) -> None:
     assert await anext(stream) == 1
     waiting: Any = stream.__anext__()
     waiting.send(None)
-    with pytest.raises(ms.StreamBusy):
+    with pytest.raises(ms.errors.StreamBusy):
         await anext(stream)
     if end == "close":
         waiting.close()
@@ -826,3 +841,42 @@ async def test_a_thread_that_the_source_waits_for() -> None:
         await consumer
     assert not ended.is_set()
     await sleep(0.06)
+
+
+@everywhere
+async def test_the_clock_of_the_event_loop_is_read_without_detours() -> None:
+    fake = FakeClock()
+    assert _interrupt.clock_reader(fake) == fake.now
+    assert abs(_interrupt.clock_reader(ANYIO_CLOCK)() - current_time()) < 5
+
+
+@everywhere
+async def test_threads_have_something_called_in_the_loop() -> None:
+    soon, called = _interrupt.soon_from_threads(), Event()
+    await to_thread.run_sync(soon, called.set)
+    with fail_after(5):
+        await called.wait()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_threads_are_told_when_the_loop_has_ended(backend: str) -> None:
+    async def main() -> Any:
+        return _interrupt.soon_from_threads()
+
+    soon = await to_thread.run_sync(lambda: run(main, backend=backend))
+    with pytest.raises(RuntimeError):
+        soon(print)
+
+
+async def test_a_timer_whose_stream_is_gone_and_one_without_a_time_do_nothing() -> None:
+    watchdog = _interrupt.Watchdog(lambda: math.inf)
+    watchdog._on_wait()
+    watchdog._set(math.inf)
+    assert watchdog._timer is None
+    _interrupt.interrupt(watchdog)
+    assert not watchdog._ending, "nobody waits"
+    gone = weakref.ref(watchdog)
+    del watchdog
+    assert gone() is None
+    _interrupt._ring(gone)
+    _interrupt._try_again(gone)

@@ -350,7 +350,7 @@ async def test_closing_does_not_wait_for_a_report_that_hangs() -> None:
 
 async def test_reports_need_the_stream_to_be_entered() -> None:
     stream = monitored(ScriptedSource(TEXT), StreamMonitor(), every=5.0)
-    with pytest.raises(ms.StreamNotEntered, match=r"monitor\(every=\.\.\.\)"):
+    with pytest.raises(ms.errors.StreamNotEntered, match=r"monitor\(every=\.\.\.\)"):
         await anext(stream)
     await stream.aclose()
 

@@ -226,3 +226,15 @@ def test_without_the_extra_the_error_says_what_to_do() -> None:
     code = "import sys; sys.modules['opentelemetry'] = None; import millstream.streams.otel"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert "pip install 'millstream[otel]'" in done.stderr
+
+
+async def test_an_inference_starts_once_and_after_its_end_nothing_is_told(telemetry: Telemetry) -> None:
+    inference = telemetry.genai.inference(provider="openai", model="gpt-5.1")
+    inference.start()
+    span = inference.span
+    inference.start()
+    assert inference.span is span
+    for _ in range(2):
+        inference.end()
+        inference.observe(ANSWER)
+    assert not [name for name in telemetry.span.attributes or {} if "response" in name or "usage" in name]

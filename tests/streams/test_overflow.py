@@ -55,7 +55,7 @@ def test_what_a_full_buffer_does(overflow: Any, inside: list[int], lost: list[in
 
 def test_error_says_how_many_were_lost_and_keeps_what_had_room() -> None:
     box, lost = bounded(3, "error")
-    with pytest.raises(ms.BufferOverflow, match="3 items") as caught:
+    with pytest.raises(ms.errors.BufferOverflow, match="3 items") as caught:
         box.offer([1, 2, 3, 4, 5])
     assert caught.value.dropped == 2
     assert (list(box.items), lost) == ([1, 2, 3], [4, 5])

@@ -235,3 +235,13 @@ def test_a_lease_is_over_when_it_is_over() -> None:
 def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="need size >= 1"):
         BufferPool(**wrong)
+
+
+def test_a_wiping_pool_overwrites_what_a_buffer_has_outgrown() -> None:
+    pool = BufferPool(4, wipe=True)
+    with pool.lease() as buffer:
+        buffer.extend(b"secret")
+        larger = buffer._data
+        buffer.extend(b" and much, much more")
+        assert bytes(buffer) == b"secret and much, much more"
+        assert set(larger) == {0}

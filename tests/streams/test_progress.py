@@ -148,3 +148,15 @@ def test_without_a_finish_close_makes_the_final_report() -> None:
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="every must be positive"):
         TextProgress(every=0)
+
+
+def test_without_a_listener_the_figures_can_be_asked_for() -> None:
+    hand = Hand()
+    progress = TextProgress(now=hand.now, every=1.0)
+    for _ in range(3):
+        hand.time += 2.0
+        progress.add(ms.TextDelta("one "))
+    assert (progress.report().chars, progress.words, progress.last_update) == (12, 3, 6.0)
+    progress.add(FINISH)
+    assert progress.final is not None
+    assert progress.final.is_final

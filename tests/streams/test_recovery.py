@@ -196,7 +196,7 @@ async def test_r0140_a_failure_of_the_handler_is_no_failure_of_the_stream(log: L
         raise ValueError("try again")
 
     source = log.source("1", TEXT, FINISH)
-    with pytest.raises(ms.ProcessingError) as caught:
+    with pytest.raises(ms.errors.ProcessingError) as caught:
         await log.stream(source, again).process({ms.TextDelta: bad})
     assert isinstance(caught.value.__cause__, ValueError)
     assert (again.opens, source.closed) == (0, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,7 @@ from anyio.lowlevel import checkpoint
 import millstream as ms
 from millstream.streams import Stream
 from millstream.streams._pull import Puller
-from streams.probe import Probe
+from streams.probe import Probe, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -144,9 +145,9 @@ async def test_a_second_consumer_is_refused_and_the_first_goes_on() -> None:
             group.start_soon(consume)
             await wait_all_tasks_blocked()
             for use in (stream.__anext__, stream.collect, stream.__aenter__):
-                with pytest.raises(ms.StreamBusy):
+                with pytest.raises(ms.errors.StreamBusy):
                     await use()
-            with pytest.raises(ms.StreamBusy):
+            with pytest.raises(ms.errors.StreamBusy):
                 stream.map(str)
             released.set()
     assert got == [1]
@@ -252,9 +253,9 @@ async def test_an_operator_takes_the_stream_over() -> None:
     old = Stream(source)
     assert await anext(old) == 0
     new = old.map(str)
-    with pytest.raises(ms.StreamBusy):
+    with pytest.raises(ms.errors.StreamBusy):
         await anext(old)
-    with pytest.raises(ms.StreamBusy):
+    with pytest.raises(ms.errors.StreamBusy):
         await old.__aenter__()
     assert await anext(new) == "1"
     assert old.state == "running"
@@ -273,3 +274,35 @@ async def test_what_is_no_source_is_refused_without_a_trace() -> None:
         Stream(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="async iterable"):
         Stream([1, 2])  # type: ignore[arg-type]
+
+
+async def test_lists_without_items_are_passed_over() -> None:
+    async def lists() -> Any:
+        for batch in ([], [1], [], [], [2, 3], []):
+            yield batch
+
+    assert [batch async for batch in Stream.from_batches(lists()).batches()] == [[1], [2, 3]]
+
+
+async def test_a_source_is_closed_once_however_often_it_is_closed() -> None:
+    for make in (Stream, Stream.from_batches):
+        probe = Probe([[1]])
+        source = make(probe)._puller
+        for _ in range(3):
+            await source.aclose()
+        assert probe.close_calls == 1
+
+
+async def test_a_cancellation_that_comes_with_the_closing_is_not_taken_for_it(anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("there a task cannot be cancelled, only what it does")
+    probe = Probe(hang=True)
+    stream = Stream(probe)
+    task = asyncio.create_task(anext(stream))
+    await settle()
+    closing = asyncio.create_task(stream.aclose())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task, closing])
+    assert task.cancelled()
+    assert probe.closes == 1

@@ -74,11 +74,11 @@ async def test_without_a_block_the_error_names_the_remedy() -> None:
     source = Probe([1])
     stream = Stream(source)._then(Relay).map(str)
     for use in (stream.__anext__, aiter(stream.batches()).__anext__):
-        with pytest.raises(ms.StreamNotEntered, match=r"`relay`.*async with"):
+        with pytest.raises(ms.errors.StreamNotEntered, match=r"`relay`.*async with"):
             await use()
     assert source.pulls == 0
     assert await stream.collect() == ["1"]  # the ways to the end enter by themselves
-    with pytest.raises(ms.StreamNotEntered, match="relay"):
+    with pytest.raises(ms.errors.StreamNotEntered, match="relay"):
         Tasks("other").start("relay", sleep_forever, lambda error: None)
 
 
@@ -190,7 +190,7 @@ async def test_an_operator_with_tasks_on_a_stream_that_has_some() -> None:
     async with Stream(source)._then(Relay) as outer:
         assert await anext(outer) == 0
         inner = outer._then(Relay)
-        with pytest.raises(ms.StreamNotEntered):
+        with pytest.raises(ms.errors.StreamNotEntered):
             await anext(inner)
         async with inner:
             assert [item async for item in inner] == [1, 2, 3, 4]

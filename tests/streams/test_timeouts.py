@@ -118,7 +118,7 @@ def test_what_counts_as_content(item: Any, content: bool) -> None:
 
 
 def test_the_kind_of_a_timeout_travels() -> None:
-    back = ms.decode_event(ms.encode_event(ms.Error(ms.StreamTimeout("late", kind="idle"))))
+    back = ms.events.decode_event(ms.events.encode_event(ms.Error(ms.StreamTimeout("late", kind="idle"))))
     assert (type(back.error), back.error.kind, back.error.message) == (ms.StreamTimeout, "idle", "late")
-    assert b'"timeout.idle"' in ms.encode_event(ms.Error(ms.StreamTimeout("late", kind="idle")))
-    assert b'"kind":"timeout"' in ms.encode_event(ms.Error(ms.StreamTimeout("late")))
+    assert b'"timeout.idle"' in ms.events.encode_event(ms.Error(ms.StreamTimeout("late", kind="idle")))
+    assert b'"kind":"timeout"' in ms.events.encode_event(ms.Error(ms.StreamTimeout("late")))

@@ -16,9 +16,9 @@ CALLS, STOP = ms.FinishReason.TOOL_CALLS, ms.FinishReason.STOP
 def call(name: str, arguments: Any = None, *, id: str | None = None, index: int = 0, **more: Any) -> ms.ToolCall:
     data = arguments if isinstance(arguments, bytes) else orjson.dumps({} if arguments is None else arguments)
     try:
-        parsed, validity = orjson.loads(data or b"{}"), ms.Validity.VALID
+        parsed, validity = orjson.loads(data or b"{}"), ms.events.Validity.VALID
     except ValueError:
-        parsed, validity = None, ms.Validity.INVALID
+        parsed, validity = None, ms.events.Validity.INVALID
     facts: dict[str, Any] = {"arguments": parsed, "validity": validity} | more
     return ms.ToolCall(f"call-{index}" if id is None else id, name, data, index=index, **facts)
 
@@ -68,10 +68,10 @@ class Model:
         return ms.Stream(self.sources[-1])
 
 
-async def run(*args: Any, **options: Any) -> tuple[list[Any], ms.Run]:
+async def run(*args: Any, **options: Any) -> tuple[list[Any], ms.tools.Run]:
     """All events of a run, and the run."""
     events: list[Any] = []
-    async with ms.run_steps(*args, **options) as stream:
+    async with ms.tools.run_steps(*args, **options) as stream:
         async for event in stream:
             events.append(event)
     return events, stream

@@ -51,7 +51,7 @@ class World:
             if kind == "call" and not last:
                 arguments = rng.choice([{"seconds": rng.randrange(1, 60)}, {"seconds": "x"}, b"{", {}])
                 name = rng.choice(["work", "work", "work", "nobody"])
-                validity = rng.choice([ms.Validity.VALID] * 4 + [ms.Validity.INCOMPLETE])
+                validity = rng.choice([ms.events.Validity.VALID] * 4 + [ms.events.Validity.INCOMPLETE])
                 more = {"validity": validity} if isinstance(arguments, dict) else {}
                 out.append(call(name, arguments, id=f"{rng.random()}", index=n_calls, **more))
                 n_calls += 1
@@ -74,7 +74,7 @@ async def test_the_laws_hold_whatever_happens(seed: int) -> None:
     model = Model(*world.steps(), clock=world.clock)
     events: list[Any] = []
     failed = False
-    stream = ms.run_steps(
+    stream = ms.tools.run_steps(
         model, "x", world.tools(), max_parallel=parallel, tool_timeout=50, clock=world.clock,
         eager=world.rng.random() < 0.7, stop_when=ms.max_steps(world.rng.randrange(1, 6)),
     )  # fmt: skip
@@ -135,7 +135,7 @@ async def test_leaving_anywhere_leaves_nothing_behind(seed: int) -> None:
     left = world.rng.randrange(12)
     async with world.clock.autojump():
         try:
-            async with ms.run_steps(model, "x", world.tools(), clock=world.clock) as stream:
+            async with ms.tools.run_steps(model, "x", world.tools(), clock=world.clock) as stream:
                 async for _ in stream:
                     left -= 1
                     if left < 0:

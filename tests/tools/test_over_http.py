@@ -66,7 +66,12 @@ class Provider:
         chunks = tuple((0.0, body[at : at + 512]) for at in range(0, len(body), 512))
         info = {"endpoint": scope["path"], "content_type": "text/event-stream"}
         app = ReplayApp({"next": Recording("next", info, 0.0, chunks)}, speed=float("inf"))
-        await app(scope, receive, send)
+        whole = iter([{"type": "http.request", "body": data, "more_body": False}])  # it reads the request, too
+
+        async def receive_again() -> Any:
+            return next(whole, None) or await receive()
+
+        await app(scope, receive_again, send)
 
 
 @asynccontextmanager
@@ -75,7 +80,7 @@ async def model(provider: Provider, protocol: str, tools: Any) -> Any:
     async with serving(provider) as url, httpx2.AsyncClient() as client:
 
         def open_step(messages: list[ms.Message]) -> ms.Stream[ms.Event]:
-            request = ms.Request(model="m", max_tokens=99, messages=messages, tools=ms.tool_specs(tools))
+            request = ms.Request(model="m", max_tokens=99, messages=messages, tools=ms.tools.tool_specs(tools))
             body = ms.request_body(protocol, request)
             return ms.stream(client.stream("POST", url + "/any", json=body), protocol)
 
@@ -164,7 +169,7 @@ async def test_leaving_a_run_opens_no_more(shared: Path) -> None:
     protocol, calls, words, _ = CASES[0]
     provider, tools = Provider(shared / "corpus", calls, words), Tools().all()
     async with model(provider, protocol, tools) as open_step:
-        async with ms.run_steps(open_step, "Go.", tools) as events:
+        async with ms.tools.run_steps(open_step, "Go.", tools) as events:
             async for event in events:
                 if isinstance(event, ms.ToolCall):
                     break
@@ -184,7 +189,7 @@ async def test_a_provider_that_refuses_the_second_step(shared: Path) -> None:
     protocol, calls, words, _ = CASES[0]
     provider, tools = Refusing(shared / "corpus", calls, words), Tools().all()
     async with model(provider, protocol, tools) as open_step:
-        stream = ms.run_steps(open_step, "Go.", tools)
+        stream = ms.tools.run_steps(open_step, "Go.", tools)
         with pytest.raises(ms.RateLimited) as caught:
             await stream.collect()
     assert (caught.value.step, caught.value.retry_after) == (2, 7.0)

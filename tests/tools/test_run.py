@@ -59,8 +59,8 @@ async def test_r0114_the_first_call_gets_what_was_given_and_the_next_one_what_ca
     _, stream = await run(model, given, [weather])
     assert model.asked[0] == given
     assert model.asked[1][2:] == [
-        ms.Message("assistant", [ms.TextPart("Hm."), ms.ToolCallPart("call-0", "weather", '{"city":"NYC"}')]),
-        ms.Message("tool", [ms.ToolResultPart("call-0", "weather", "rain in NYC")]),
+        ms.Message("assistant", [ms.TextPart("Hm."), ms.messages.ToolCallPart("call-0", "weather", '{"city":"NYC"}')]),
+        ms.Message("tool", [ms.messages.ToolResultPart("call-0", "weather", "rain in NYC")]),
     ]
     assert stream.messages == [*model.asked[1], ms.Message("assistant", "Rain.")]
     assert len(given) == 2, "what was given stays as it is"
@@ -107,7 +107,7 @@ async def test_not_eager_means_when_the_answer_is_there() -> None:
 
 async def test_nothing_is_read_and_no_step_is_opened_before_somebody_asks() -> None:
     model = Model(step("A", call("weather", {"city": "NYC"})), step("B"))
-    async with ms.run_steps(model, "x", [weather]) as stream:
+    async with ms.tools.run_steps(model, "x", [weather]) as stream:
         await anyio.wait_all_tasks_blocked()
         assert (len(model.asked), model.sources[0].pulls) == (1, 0)
         assert [(await anext(stream)).type for _ in range(2)] == ["start", "step_start"]
@@ -172,7 +172,7 @@ async def test_bad_calls_get_error_results_and_the_run_goes_on() -> None:
             call("weather", b'{"city":'),
             call("nobody"),
             call("weather", {"city": 3}),
-            call("weather", {"city": "x"}, validity=ms.Validity.INCOMPLETE),
+            call("weather", {"city": "x"}, validity=ms.events.Validity.INCOMPLETE),
             reason=ms.FinishReason.LENGTH,
         ),
         step("Sorry."),
@@ -245,7 +245,7 @@ async def test_after_a_broken_answer_no_step_follows(reason: ms.FinishReason) ->
 
 async def test_an_answer_that_starts_over_is_forgotten_with_its_calls() -> None:
     stopped = anyio.Event()
-    restart = ms.Data({"attempt": 2}, name=ms.RESTART)
+    restart = ms.Data({"attempt": 2}, name=ms.streams.RESTART)
 
     async def hang() -> None:
         try:
@@ -292,7 +292,7 @@ async def test_opaque_parts_go_back_to_their_provider() -> None:
     model = Model(step(thought, call("weather", {"city": "x"})), step("y"))
     await run(model, "x", [weather], protocol="anthropic")
     assert model.asked[1][1].origin == "anthropic-messages"
-    assert model.asked[1][1].parts[0] == ms.ReasoningPart("hm", "sig")
+    assert model.asked[1][1].parts[0] == ms.messages.ReasoningPart("hm", "sig")
 
 
 async def test_the_words_are_those_of_the_blocks_as_the_builder_alone_would_have_them() -> None:
@@ -321,23 +321,25 @@ async def test_a_tool_hands_the_run_over() -> None:
     events, stream = await run(first, "x", [transfer], protocol="anthropic", handoffs={"billing": billing})
     assert kinds(events)[3:8] == ["tool_call", "tool_result", "handoff", "step_finish", "step_start"]
     assert of(events, ms.ToolResult)[0].result == "handed over to billing"
-    assert billing.asked[0][1].parts == (ms.ToolCallPart("call-0", "transfer", "{}"),), "reasoning stays with its maker"
+    assert billing.asked[0][1].parts == (ms.messages.ToolCallPart("call-0", "transfer", "{}"),), (
+        "reasoning stays with its maker"
+    )
     assert of(events, ms.StepFinish)[1].meta["agent"] == "billing"
     assert (len(first.asked), roles(stream.messages)) == (1, ["user", "assistant", "tool", "assistant"])
-    assert stream.messages[1].parts[0] == ms.ReasoningPart("hm", "s")
+    assert stream.messages[1].parts[0] == ms.messages.ReasoningPart("hm", "s")
 
 
 async def test_handed_back_the_first_one_gets_its_own_parts_again() -> None:
     thought = ms.ReasoningDelta("hm", signature="s")
     first = Model(step(thought, call("transfer")), step("I am back."))
     billing = Model(step(ms.ReasoningDelta("mine", signature="t"), call("transfer", {"to": "desk"})))
-    desk = ms.Agent(open_step=first, protocol="anthropic", system="You are the desk.")
-    handoffs = {"billing": ms.Agent(open_step=billing, protocol="gemini"), "desk": desk}
+    desk = ms.tools.Agent(open_step=first, protocol="anthropic", system="You are the desk.")
+    handoffs = {"billing": ms.tools.Agent(open_step=billing, protocol="gemini"), "desk": desk}
     await run(desk.open_step, [ms.Message("system", "old"), "x"], [transfer], protocol="anthropic", handoffs=handoffs)
     again = first.asked[1]
     assert again[0] == ms.Message("system", "You are the desk.")
     assert [message.text for message in again if message.role == "system"] == ["You are the desk."]
-    thoughts = [part.text for message in again for part in message.parts if isinstance(part, ms.ReasoningPart)]
+    thoughts = [part.text for message in again for part in message.parts if isinstance(part, ms.messages.ReasoningPart)]
     assert thoughts == ["hm"]
     assert [message.text for message in billing.asked[0] if message.role == "system"] == ["old"]
 
@@ -345,7 +347,7 @@ async def test_handed_back_the_first_one_gets_its_own_parts_again() -> None:
 async def test_a_handoff_event_hands_over_with_its_payload() -> None:
     first = Model(step("I pass.", ms.Handoff("billing", {"order": 7})))
     billing = Model(step(call("weather", {"city": "x"})), step("Done."))
-    agent = ms.Agent(open_step=billing, tools=[weather])
+    agent = ms.tools.Agent(open_step=billing, tools=[weather])
     events, stream = await run(first, "x", handoffs={"billing": agent})
     assert billing.asked[0][-1] == ms.Message("user", '{"order":7}')
     assert of(events, ms.ToolResult)[0].result == "rain in x"
@@ -366,7 +368,7 @@ async def test_a_handoff_to_somebody_unknown() -> None:
     assert of(events, ms.ToolResult)[0].error == "there is no 'nobody' to hand over to; there are: billing"
     assert of(events, ms.Handoff) == []
     events, _, error = await failing(Model(step(ms.Handoff("nobody"))), "x", handoffs={"billing": Model()})
-    assert isinstance(error, ms.ProcessingError)
+    assert isinstance(error, ms.errors.ProcessingError)
     assert str(error) == "there is no 'nobody' to hand the run over to; there are: billing"
     assert error.step == 1
     assert kinds(events)[-3:] == ["step_finish", "error", "finish"]
@@ -394,7 +396,7 @@ async def test_a_run_inside_a_run_is_one_step_and_runs_its_own_calls() -> None:
     def add_outside(a: int, b: int) -> None:
         ran.append(a)
 
-    outer = partial(ms.run_steps, inner, tools=[add])
+    outer = partial(ms.tools.run_steps, inner, tools=[add])
     events, stream = await run(lambda messages: outer(messages), "x", [ms.tool(name="add")(add_outside)])
     assert ran == []
     assert kinds(events).count("step_start") == kinds(events).count("start") == kinds(events).count("finish") == 1
@@ -407,7 +409,9 @@ async def test_a_run_inside_a_run_hands_over_by_itself_where_it_can() -> None:
 
     def make(target: str, known: str) -> Any:
         inner = Model(step(ms.Handoff(target)))
-        return lambda messages: ms.run_steps(inner, messages, handoffs={"inside": places["inside"]} if known else None)
+        return lambda messages: ms.tools.run_steps(
+            inner, messages, handoffs={"inside": places["inside"]} if known else None
+        )
 
     events, _ = await run(make("inside", "known"), "x", handoffs={"outside": places["outside"]})
     assert (len(places["inside"].asked), len(places["outside"].asked)) == (1, 0)
@@ -419,9 +423,9 @@ async def test_a_run_inside_a_run_hands_over_by_itself_where_it_can() -> None:
 # --- how it fails ----------------------------------------------------------------------------------------------------
 
 
-async def failing(*args: Any, **options: Any) -> tuple[list[Any], ms.Run, BaseException]:
+async def failing(*args: Any, **options: Any) -> tuple[list[Any], ms.tools.Run, BaseException]:
     events: list[Any] = []
-    stream = ms.run_steps(*args, **options)
+    stream = ms.tools.run_steps(*args, **options)
     try:
         async with stream:
             async for event in stream:
@@ -482,7 +486,7 @@ async def test_an_error_that_was_told_is_told_whatever_is_raised() -> None:
 async def test_failing_to_open_the_first_step_is_raised_at_the_door() -> None:
     model = Model(ms.AuthError("no key"))
     with pytest.raises(ms.AuthError) as caught:
-        async with ms.run_steps(model, "x"):
+        async with ms.tools.run_steps(model, "x"):
             raise AssertionError
     assert caught.value.step == 1
 
@@ -510,7 +514,7 @@ async def test_an_exception_of_the_program_comes_unchanged() -> None:
     assert of(events, ms.Error) == []
     assert wrong.step == 2  # type: ignore[attr-defined]
 
-    def stop_when(state: ms.RunState) -> bool:
+    def stop_when(state: ms.tools.RunState) -> bool:
         raise wrong
 
     assert (await failing(Model(step(call("add", {"a": 1, "b": 1}))), "x", [add], stop_when=stop_when))[2] is wrong
@@ -584,20 +588,20 @@ async def test_on_error_may_end_the_run() -> None:
 async def test_a_model_that_never_stops_is_stopped() -> None:
     model = Model(step(call("add", {"a": 1, "b": 1})), again=True)
     events, stream, error = await failing(model, "x", [add])
-    assert isinstance(error, ms.StepLimit)
+    assert isinstance(error, ms.errors.StepLimit)
     assert (error.limit, error.step, len(model.asked)) == (100, 100, 100)
     assert "stop_when=max_steps(n)" in str(error)
     assert kinds(events)[-3:] == ["step_finish", "error", "finish"]
     assert len(stream.messages) == 201
-    assert ms.decode_event(ms.encode_event(events[-2])).error.limit == 100  # type: ignore[union-attr]
+    assert ms.events.decode_event(ms.events.encode_event(events[-2])).error.limit == 100  # type: ignore[union-attr]
 
 
 # --- leaving, cancelling, operators ----------------------------------------------------------------------------------
 
 
 async def test_it_needs_async_with() -> None:
-    with pytest.raises(ms.StreamNotEntered, match="run_steps"):
-        await anext(ms.run_steps(Model(step("x")), "x"))
+    with pytest.raises(ms.errors.StreamNotEntered, match="run_steps"):
+        await anext(ms.tools.run_steps(Model(step("x")), "x"))
 
 
 async def test_leaving_early_stops_the_model_and_the_tools() -> None:
@@ -610,7 +614,7 @@ async def test_leaving_early_stops_the_model_and_the_tools() -> None:
             stopped.append(True)
 
     model = Model([*step(call("hang"))[:-1], HANG])
-    async with ms.run_steps(model, "x", [hang]) as stream:
+    async with ms.tools.run_steps(model, "x", [hang]) as stream:
         async for event in stream:
             if isinstance(event, ms.ToolCall):
                 await anyio.wait_all_tasks_blocked()
@@ -641,23 +645,33 @@ async def test_cancelling_while_the_first_step_opens() -> None:
         await anyio.sleep_forever()
 
     with anyio.move_on_after(0.02) as scope:
-        async with ms.run_steps(slow, "x"):
+        async with ms.tools.run_steps(slow, "x"):
             raise AssertionError
     assert scope.cancelled_caught
+
+
+async def test_a_run_that_was_never_entered_asks_nobody_and_can_be_closed() -> None:
+    model = Model(step("x"))
+    stream = ms.tools.run_steps(model, "x")
+    await stream.aclose()
+    assert model.asked == []
+    with pytest.raises(ms.errors.StreamClosed):
+        async with stream:
+            raise AssertionError
 
 
 async def test_the_contract_of_streams() -> None:
     def make() -> ms.Stream[ms.Event]:
         model = Model(step("A", call("add", {"a": 1, "b": 1}), call("add", {"a": 2, "b": 1})), step("B"))
         clock = FakeClock()
-        return ms.run_steps(model, "x", [add], clock=clock)
+        return ms.tools.run_steps(model, "x", [add], clock=clock)
 
     await assert_stream_conformance(make)
 
 
 async def test_operators_work_on_a_run_and_the_run_stays_readable() -> None:
-    tracker = ms.ToolTracker()
-    stream = ms.run_steps(Model(step("A", call("add", {"a": 1, "b": 1})), step("B")), "x", [add])
+    tracker = ms.tools.ToolTracker()
+    stream = ms.tools.run_steps(Model(step("A", call("add", {"a": 1, "b": 1})), step("B")), "x", [add])
     assert await stream.tap(tracker.see).text() == "AB"
     assert tracker.completed == ["add"]
     assert len(stream.messages) == 4
@@ -683,7 +697,9 @@ async def test_an_idle_clock_counts_the_bytes_of_all_steps() -> None:
         _chat('{"content":"3"}', "stop"),
     ]
     async with clock.autojump():
-        stream = ms.run_steps(lambda messages: ms.stream(body(bodies.pop(0)), "openai-chat"), "x", [add], clock=clock)
+        stream = ms.tools.run_steps(
+            lambda messages: ms.stream(body(bodies.pop(0)), "openai-chat"), "x", [add], clock=clock
+        )
         assert await stream.timeout(first=10, idle=10, clock=clock).text() == "3"
 
 
@@ -701,6 +717,6 @@ async def test_a_run_can_be_served_on(protocol: str) -> None:
 @pytest.mark.parametrize("given", ["openai:gpt", None])
 def test_who_opens_no_steps_is_refused_at_the_call(given: Any) -> None:
     with pytest.raises(TypeError, match="open_step must be a function of the messages"):
-        ms.run_steps(given, "hi")
+        ms.tools.run_steps(given, "hi")
     with pytest.raises(TypeError, match="open_step must be a function of the messages"):
-        ms.run_steps(Model([]), "hi", handoffs={"other": given})
+        ms.tools.run_steps(Model([]), "hi", handoffs={"other": given})

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 async def result(fn: Any, arguments: Any = None, *, clock: Any = None, **options: Any) -> ms.ToolResult:
     if clock is not None:
         options["clock"] = clock
-    runner = ms.ToolRunner([ms.tool(name="t")(fn) if not isinstance(fn, ms.Tool) else fn], **options)
+    runner = ms.tools.ToolRunner([ms.tool(name="t")(fn) if not isinstance(fn, ms.tools.Tool) else fn], **options)
     outcome = await runner.run(call("t", arguments, id="7"))
     assert isinstance(outcome, ms.ToolResult)
     assert (outcome.id, outcome.name) == ("7", "t")
@@ -90,16 +90,16 @@ async def test_the_context_is_filled_in() -> None:
     def look(n: int, context: ms.ToolContext) -> Any:
         return [n, context.call_id, context.step, context.deps, len(context.messages), context.cancelled]
 
-    runner = ms.ToolRunner([look])
+    runner = ms.tools.ToolRunner([look])
     outcome = await runner.run(
         call("look", {"n": 1}, id="9"), step=3, messages=[ms.Message("user", "x")], deps={"db": 1}
     )
     assert outcome == ms.ToolResult("9", "look", [1, "9", 3, {"db": 1}, 1, False])
-    assert "context" not in ms.tool_specs([look])[0].parameters["properties"]
+    assert "context" not in ms.tools.tool_specs([look])[0].parameters["properties"]
 
 
 async def test_a_call_without_an_id_is_known_by_its_number() -> None:
-    runner = ms.ToolRunner([ms.tool(name="t")(lambda: 1)])
+    runner = ms.tools.ToolRunner([ms.tool(name="t")(lambda: 1)])
     outcome = await runner.run(call("t", id="", index=4))
     assert isinstance(outcome, ms.ToolResult)
     assert (outcome.id, outcome.meta) == ("", {"index": 4})
@@ -112,9 +112,9 @@ async def test_a_custom_tool_gets_its_free_text() -> None:
     def two(a: str, b: str) -> None: ...
 
     free = ms.ToolCall("7", "t", 'say "no" 🙂'.encode(), 'say "no" 🙂')
-    outcome = await ms.ToolRunner([ms.tool(name="t")(patch)]).run(free)
+    outcome = await ms.tools.ToolRunner([ms.tool(name="t")(patch)]).run(free)
     assert outcome == ms.ToolResult("7", "t", 'SAY "NO" 🙂')
-    refused = await ms.ToolRunner([ms.tool(name="t")(two)]).run(free)
+    refused = await ms.tools.ToolRunner([ms.tool(name="t")(two)]).run(free)
     assert isinstance(refused, ms.ToolResult)
     assert "Expected `object`, got `str`" in str(refused.error)
 
@@ -203,7 +203,7 @@ async def test_a_tool_that_fails_gives_an_error_result(fn: Any, said: str) -> No
     answer = await result(fn)
     assert answer.result is None
     assert said in str(answer.error)
-    ms.encode_event(answer)
+    ms.events.encode_event(answer)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # on trio nobody else can make a cancellation
@@ -231,17 +231,20 @@ async def test_arguments_that_do_not_fit_never_reach_the_tool() -> None:
     ("made", "said"),
     [
         (call("t", b'{"a":'), "the arguments are no JSON (unexpected end of data: line 1 column 6"),
-        (call("t", {"a": 1}, validity=ms.Validity.INCOMPLETE), "the arguments were cut off"),
-        (call("t", b'{"a":1', validity=ms.Validity.INCOMPLETE), "the arguments were cut off"),
-        (call("t", {"a": 1}, validity=ms.Validity.INVALID), "the arguments are no JSON (refused by the provider)"),
+        (call("t", {"a": 1}, validity=ms.events.Validity.INCOMPLETE), "the arguments were cut off"),
+        (call("t", b'{"a":1', validity=ms.events.Validity.INCOMPLETE), "the arguments were cut off"),
+        (
+            call("t", {"a": 1}, validity=ms.events.Validity.INVALID),
+            "the arguments are no JSON (refused by the provider)",
+        ),
         (call("u"), "there is no tool 'u'; there are: t, described"),
-        (call("described", b"{", validity=ms.Validity.INCOMPLETE), "the arguments were cut off"),
+        (call("described", b"{", validity=ms.events.Validity.INCOMPLETE), "the arguments were cut off"),
     ],
     ids=lambda value: getattr(value, "name", "-"),
 )
 async def test_what_must_not_run_does_not_run(made: ms.ToolCall, said: str) -> None:
     ran = []
-    runner = ms.ToolRunner([ms.tool(name="t")(lambda: ran.append(1)), ms.ToolSpec("described")])
+    runner = ms.tools.ToolRunner([ms.tool(name="t")(lambda: ran.append(1)), ms.ToolSpec("described")])
     outcome = await runner.run(made)
     assert isinstance(outcome, ms.ToolResult)
     assert said in str(outcome.error)
@@ -249,7 +252,7 @@ async def test_what_must_not_run_does_not_run(made: ms.ToolCall, said: str) -> N
 
 
 async def test_a_tool_that_somebody_else_runs_is_not_run_here() -> None:
-    runner = ms.ToolRunner([ms.ToolSpec("described")])
+    runner = ms.tools.ToolRunner([ms.ToolSpec("described")])
     assert not runner.runs(call("described"))
     with pytest.raises(ms.ToolError, match="somebody else runs it") as caught:
         await runner.run(call("described"))
@@ -313,7 +316,7 @@ async def test_a_thread_that_hangs_is_abandoned_and_told() -> None:
 
 async def test_abandoned_threads_do_not_take_the_place_of_others() -> None:
     free = threading.Event()
-    runner = ms.ToolRunner(
+    runner = ms.tools.ToolRunner(
         [ms.tool(name="t")(lambda: free.wait(20)), ms.tool(name="quick")(lambda: 1)], max_parallel=1, timeout=0.02
     )
     try:
@@ -321,7 +324,7 @@ async def test_abandoned_threads_do_not_take_the_place_of_others() -> None:
             outcome = await runner.run(call("t"))
             assert isinstance(outcome, ms.ToolResult)
             assert outcome.error
-        assert (await ms.ToolRunner.run(runner, call("quick"))).result == 1  # type: ignore[union-attr]
+        assert (await ms.tools.ToolRunner.run(runner, call("quick"))).result == 1  # type: ignore[union-attr]
     finally:
         free.set()
 
@@ -338,7 +341,7 @@ async def test_so_many_at_a_time_and_in_the_order_of_the_calls() -> None:
         await clock.sleep(10)
         running -= 1
 
-    runner = ms.ToolRunner([work], max_parallel=3, timeout=15, clock=clock)
+    runner = ms.tools.ToolRunner([work], max_parallel=3, timeout=15, clock=clock)
     outcomes: list[Any] = []
 
     async def one(n: int) -> None:
@@ -355,7 +358,7 @@ async def test_so_many_at_a_time_and_in_the_order_of_the_calls() -> None:
 @pytest.mark.parametrize("options", [{"max_parallel": 0}, {"timeout": 0}, {"timeout": -1}])
 def test_limits_that_let_nothing_run(options: Any) -> None:
     with pytest.raises(ValueError, match="must be"):
-        ms.ToolRunner([], **options)
+        ms.tools.ToolRunner([], **options)
 
 
 # --- approval --------------------------------------------------------------------------------------------------------
@@ -366,7 +369,7 @@ def echo(text: str = "") -> str:
 
 
 async def deny_later(context: ms.ToolContext) -> Any:
-    return ms.Deny("not on a Sunday")
+    return ms.tools.Deny("not on a Sunday")
 
 
 def broken(context: ms.ToolContext) -> bool:
@@ -380,7 +383,7 @@ def broken(context: ms.ToolContext) -> bool:
         (lambda context: False, "the call was denied, so the tool was not run"),
         (lambda context: None, "the call was denied, so the tool was not run"),
         (lambda context: "yes", "the call was denied, so the tool was not run"),
-        (lambda context: ms.Deny(), "the call was denied, so the tool was not run"),
+        (lambda context: ms.tools.Deny(), "the call was denied, so the tool was not run"),
         (deny_later, "the call was denied, so the tool was not run: not on a Sunday"),
         (lambda context: deny_later(context), "the call was denied, so the tool was not run: not on a Sunday"),
         (broken, "the approval failed, so the tool was not run"),
@@ -414,7 +417,7 @@ async def test_one_question_at_a_time_and_its_time_is_not_the_tools() -> None:
         asking.release()
         return True
 
-    runner = ms.ToolRunner([echo], approve=ask, timeout=0.04)
+    runner = ms.tools.ToolRunner([echo], approve=ask, timeout=0.04)
     outcomes: list[Any] = []
 
     async def one() -> None:
@@ -430,4 +433,4 @@ async def test_a_handoff_comes_as_it_is() -> None:
     def transfer() -> ms.Handoff:
         return ms.Handoff("billing", {"n": 1})
 
-    assert await ms.ToolRunner([transfer]).run(call("transfer")) == ms.Handoff("billing", {"n": 1})
+    assert await ms.tools.ToolRunner([transfer]).run(call("transfer")) == ms.Handoff("billing", {"n": 1})

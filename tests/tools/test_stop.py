@@ -38,12 +38,12 @@ async def steps(stop_when: Any) -> tuple[int, str]:
     return events[-1].steps, events[-1].meta["stopped_by"]
 
 
-async def later(state: ms.RunState) -> bool:
+async def later(state: ms.tools.RunState) -> bool:
     return len(state.steps) == 3
 
 
 class Names:
-    def __call__(self, state: ms.RunState) -> bool:
+    def __call__(self, state: ms.tools.RunState) -> bool:
         return len(state.calls) == 2
 
 
@@ -56,12 +56,12 @@ class Names:
         (ms.max_steps(15), 5, "answer"),
         (ms.tool_seen("search"), 1, "tool_seen('search')"),
         (ms.tool_seen("nobody"), 5, "answer"),
-        (ms.text_length(4), 1, "text_length(4)"),
-        (ms.text_length(5), 3, "text_length(5)"),
-        (ms.max_tokens(10), 1, "max_tokens(10)"),
-        (ms.max_tokens(11), 2, "max_tokens(11)"),
-        (ms.max_tokens(10_000), 5, "answer"),
-        (ms.any_of(), 5, "answer"),
+        (ms.tools.text_length(4), 1, "text_length(4)"),
+        (ms.tools.text_length(5), 3, "text_length(5)"),
+        (ms.tools.max_tokens(10), 1, "max_tokens(10)"),
+        (ms.tools.max_tokens(11), 2, "max_tokens(11)"),
+        (ms.tools.max_tokens(10_000), 5, "answer"),
+        (ms.tools.any_of(), 5, "answer"),
     ],
     ids=repr,
 )
@@ -82,14 +82,14 @@ async def test_r0117_tool_seen_stops_after_the_step_in_which_it_gave_a_result() 
     [
         (ms.max_steps(15) | ms.tool_seen("send_email"), 3, "max_steps(15) | tool_seen('send_email')"),
         (ms.max_steps(2) | ms.tool_seen("send_email"), 2, "max_steps(2) | tool_seen('send_email')"),
-        (ms.any_of(ms.max_steps(15), ms.tool_seen("search")), 1, "max_steps(15) | tool_seen('search')"),
+        (ms.tools.any_of(ms.max_steps(15), ms.tool_seen("search")), 1, "max_steps(15) | tool_seen('search')"),
         (ms.max_steps(2) & ms.tool_seen("send_email"), 3, "max_steps(2) & tool_seen('send_email')"),
-        (ms.all_of(ms.max_steps(4), ms.tool_seen("search")), 4, "max_steps(4) & tool_seen('search')"),
+        (ms.tools.all_of(ms.max_steps(4), ms.tool_seen("search")), 4, "max_steps(4) & tool_seen('search')"),
         (ms.max_steps(2) & ms.max_steps(3) | later, 3, "(max_steps(2) & max_steps(3)) | later"),
         (later | ms.max_steps(4), 3, "later | max_steps(4)"),
         (ms.max_steps(4) & later, 5, "answer"),
         (later & ms.max_steps(2), 3, "later & max_steps(2)"),
-        (ms.any_of(ms.max_steps(9), later, ms.max_steps(4)), 3, "max_steps(9) | later | max_steps(4)"),
+        (ms.tools.any_of(ms.max_steps(9), later, ms.max_steps(4)), 3, "max_steps(9) | later | max_steps(4)"),
     ],
     ids=repr,
 )
@@ -102,8 +102,8 @@ async def test_r0115_r0118_joined(condition: Any, n: int, name: str) -> None:
     [
         (lambda state: state.text.endswith("eight"), 3, "<lambda>"),
         (later, 3, "later"),
-        (ms.custom(lambda state: True, "at once"), 1, "at once"),
-        (ms.custom(later), 3, "later"),
+        (ms.tools.custom(lambda state: True, "at once"), 1, "at once"),
+        (ms.tools.custom(later), 3, "later"),
         (lambda state: state.steps[-1].duration > 99, 5, "answer"),
     ],
     ids=repr,
@@ -124,10 +124,10 @@ def test_max_steps_is_between_one_and_the_cap(n: int) -> None:
 
 def test_all_of_nothing_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="needs a condition"):
-        ms.all_of()
+        ms.tools.all_of()
 
 
 def test_what_is_no_condition_is_refused_at_once() -> None:
-    for make in (ms.custom, ms.any_of, ms.all_of, lambda given: ms.max_steps(2) | given):
+    for make in (ms.tools.custom, ms.tools.any_of, ms.tools.all_of, lambda given: ms.max_steps(2) | given):
         with pytest.raises(TypeError, match=r"such as max_steps\(5\), not 5"):
             make(5)

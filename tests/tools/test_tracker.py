@@ -8,8 +8,8 @@ import millstream as ms
 from tools.scripts import call
 
 
-def seen(*events: ms.Event) -> ms.ToolTracker:
-    tracker = ms.ToolTracker()
+def seen(*events: ms.Event) -> ms.tools.ToolTracker:
+    tracker = ms.tools.ToolTracker()
     for event in events:
         tracker.see(event)
     return tracker
@@ -64,9 +64,9 @@ def test_a_result_of_no_call_and_calls_of_other_answers_are_passed_over() -> Non
 
 @pytest.mark.parametrize(("text", "short"), [("x" * 100, "x" * 100), ("ü" * 101, "ü" * 100 + "…"), ("", "")])
 def test_r0111_long_results_are_cut_for_display(text: str, short: str) -> None:
-    assert ms.truncate(text, 100) == short
+    assert ms.tools.truncate(text, 100) == short
 
 
 def test_r0111_nothing_is_cut_to_less_than_nothing() -> None:
     with pytest.raises(ValueError, match="0 or more"):
-        ms.truncate("x", -1)
+        ms.tools.truncate("x", -1)

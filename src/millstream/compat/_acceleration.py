@@ -21,7 +21,7 @@ class NotAccelerated(UserWarning):
 
 
 class Replacement(NamedTuple):
-    """`new` in the place of the attribute `name` of `owner`: a module, a class, or another object, held weakly."""
+    """`new` in the place of an attribute that `owner` itself has: a module, a class, another object. Held weakly."""
 
     owner: Any
     name: str
@@ -31,10 +31,9 @@ class Replacement(NamedTuple):
 class _Held:
     """What an attribute was, and how many accelerations want it replaced."""
 
-    def __init__(self, old: Any, new: Any, *, inherited: bool) -> None:
+    def __init__(self, old: Any, new: Any) -> None:
         self.old = old
         self.new = new
-        self.inherited = inherited
         self.users = 0
 
 
@@ -82,8 +81,7 @@ def _replace(owner: Any, name: str, new: Any) -> None:
     attributes = _held.setdefault(owner, {})
     held = attributes.get(name)
     if held is None:
-        inherited = name != "__class__" and name not in vars(owner)
-        held = attributes[name] = _Held(getattr(owner, name), new, inherited=inherited)
+        held = attributes[name] = _Held(getattr(owner, name), new)
         setattr(owner, name, new)
     held.users += 1
 
@@ -100,7 +98,5 @@ def _put_back(owner: Any, name: str) -> None:
             NotAccelerated,
             stacklevel=4,
         )
-    elif held.inherited:
-        delattr(owner, name)
     else:
         setattr(owner, name, held.old)

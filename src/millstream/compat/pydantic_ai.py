@@ -101,9 +101,10 @@ class PydanticAIDecoder(_objects.ObjectDecoder):
             self._text(delta.content_delta, index)
         elif kind == "thinking":
             self._thought(delta.content_delta, delta.signature_delta, index)
-        elif kind == "tool_call" and index in self._tools:
-            fragment = self._tools.fragment(index, delta.tool_call_id or "", "", delta.args_delta)
-            self._emit(fragment)
+        elif kind != "tool_call":
+            self._emit(Data(delta, kind))
+        elif index in self._tools:  # else it is of a provider's tool
+            self._emit(self._tools.fragment(index, delta.tool_call_id or "", "", delta.args_delta))
 
     def _part_end(self, index: int, part: Any) -> None:
         if part.part_kind == "tool-call":

@@ -20,6 +20,7 @@ from millstream.events import Event
 from millstream.protocols import Decoder, decoder
 from millstream.streams._pull import close_iterator
 from millstream.streams.sources._aiohttp import AiohttpResponse
+from millstream.streams.sources._coding import UNPACKED, codings, refuse_unreadable, unpacked
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.response import Response, accepts, refusal
 
@@ -82,17 +83,36 @@ def _iter_events(response: Any, chosen: Decoder) -> Iterator[Event]:
         if not accepts(response, chosen):
             body = next(response.iter_content(chosen.limits.max_error_body_bytes), b"")
             raise refusal(response, chosen, body)
+        refuse_unreadable(response, chosen.provider)
         yield from decode(_body(response, chosen), chosen)
     finally:
         response.close()
 
 
 def _body(response: Any, chosen: Decoder) -> Iterator[bytes]:
+    # What has arrived, not pieces of a size: an event must not wait for the next one.
+    size = -1 if type(response).__module__.startswith("niquests") else None
+    coded = codings(response)
     try:
-        # What has arrived, not pieces of a size: an event must not wait for the next one.
-        yield from response.iter_content(-1 if type(response).__module__.startswith("niquests") else None)
+        if coded and coded[0] in UNPACKED and _leaves_packed(response):
+            yield from unpacked(response.iter_content(size), coded[0], chosen.limits, chosen.provider)
+        else:
+            yield from response.iter_content(size)
     except Exception as error:
         failure = transport_error(error, chosen.provider)
         if failure is None:
             raise
         raise failure from error
+
+
+def _leaves_packed(response: Any) -> bool:
+    """Keep urllib3 from undoing the coding, as it does not say of how much what it gives was made. False: it cannot be.
+
+    It looks for a coding at the first read, so what was read from already stays with it.
+    """
+    raw = getattr(response, "raw", None)
+    headers = getattr(raw, "headers", None)
+    if headers is None or getattr(raw, "_decoder", None) is not None:
+        return False
+    headers.pop("content-encoding", None)
+    return True

@@ -75,6 +75,8 @@ ERROR_FACTS = (
 def encode_event(event: Event) -> bytes:
     """Encode one event as a JSON object on one line, without a line end.
 
+    What cannot travel stays: `ObjectDelta.object`, and of an exception all but its kind, text and facts.
+
     Raises: TypeError: a payload of the application is not encodable as JSON. ValueError: a lone surrogate in a text.
     """
     if type(event) is ObjectDelta and event.object is not None:
@@ -87,6 +89,7 @@ def encode_event(event: Event) -> bytes:
 def decode_event(data: bytes | str) -> Event:
     """Decode what `encode_event` made.
 
+    Args: data: one JSON object, bytes or str. Names that it does not know are passed over.
     Raises: ProtocolError: not JSON, or not an event.
     """
     try:

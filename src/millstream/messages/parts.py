@@ -40,13 +40,13 @@ class PartBase(Value, frozen=True, kw_only=True, tag_field="type"):
 
 
 class TextPart(PartBase, frozen=True, tag="text"):
-    """Words."""
+    """Words, in `text`."""
 
     text: str
 
 
 class RefusalPart(PartBase, frozen=True, tag="refusal"):
-    """The words with which the model refused."""
+    """The words with which the model refused, in `text`."""
 
     text: str
 
@@ -188,7 +188,10 @@ class ReasoningPart(PartBase, frozen=True, tag="reasoning"):
 
 
 class ProviderPart(PartBase, frozen=True, tag="provider"):
-    """A block that only its provider understands (a search it ran, code it executed), sent back as it came."""
+    """A block that only its provider understands (a search it ran, code it executed), sent back as it came.
+
+    Attributes: data: the block, as its wire writes it.
+    """
 
     data: dict[str, Any]
 

@@ -25,7 +25,10 @@ class PydanticBackend:
 
     def validator(self, annotation: Any) -> Callable[[bytes | bytearray], Any]:
         """A function from JSON bytes to a value of the type."""
-        validate: Callable[[bytes | bytearray], Any] = self._adapter(annotation).validate_json
+        adapter = self._adapter(annotation)
+        if not adapter.pydantic_complete:  # a name in it was not defined yet: now it must be
+            adapter.rebuild()
+        validate: Callable[[bytes | bytearray], Any] = adapter.validate_json
         return validate
 
     def schema(self, annotation: Any) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def step(annotation: Any, key: Step) -> Any:
         child = _child(member, key)
         if child is not NOTHING and child not in found:
             found.append(child)
-    if not found:
-        return NOTHING
+    if len(found) < 2:  # also because a Union does not take metadata that cannot be hashed
+        return found[0] if found else NOTHING
     return Any if Any in found else Union[tuple(found)]  # noqa: UP007  (made at run time)
 
 
@@ -162,8 +162,6 @@ def record(member: Any) -> Record | None:
         return None
     try:
         return _record(member, cls)
-    except NameError:  # hints that cannot be resolved: the back end says which
-        return None
     except TypeError:  # an argument or some metadata is not hashable
         return _record.__wrapped__(member, cls)
 
@@ -172,8 +170,8 @@ def record(member: Any) -> Record | None:
 def _record(member: Any, cls: Any) -> Record | None:
     if issubclass(cls, msgspec.Struct):
         return _struct(member, cls) if not cls.__struct_config__.array_like else None
-    if hasattr(cls, "model_fields") and hasattr(cls, "model_construct"):
-        return _model(cls)
+    if hasattr(cls, "__pydantic_fields__"):
+        return _pydantic(member, cls)
     if dataclasses.is_dataclass(cls):
         types = {name: hint for name, hint in _hints(member, cls).items() if name in cls.__dataclass_fields__}
         return Record(cls, {name: name for name in types}, types, lambda values: _dataclass(cls, values))
@@ -184,7 +182,12 @@ def _record(member: Any, cls: Any) -> Record | None:
 
 
 def _hints(member: Any, cls: Any) -> dict[str, Any]:
-    hints = {name: _bare(hint) for name, hint in typing.get_type_hints(cls, include_extras=True).items()}
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return _given(member, cls, {name: _bare(hint) for name, hint in hints.items()})
+
+
+def _given(member: Any, cls: Any, hints: dict[str, Any]) -> dict[str, Any]:
+    """Hints with the arguments of a generic class in the places of its variables."""
     given = dict(zip(getattr(cls, "__parameters__", ()), get_args(member), strict=False))
     return {name: _filled(hint, given) for name, hint in hints.items()} if given else hints
 
@@ -228,20 +231,35 @@ def _dataclass(cls: Any, values: dict[str, Any]) -> Any:
     return made
 
 
-def _model(cls: Any) -> Record:
+def _pydantic(member: Any, cls: Any) -> Record:
+    """A model, or a dataclass of pydantic: it knows names that hints alone do not, and aliases and defaults."""
+    fields = cls.__pydantic_fields__
+    is_model = hasattr(cls, "model_construct")
+    config = cls.model_config if is_model else cls.__pydantic_config__
+    by_name = config.get("populate_by_name") or config.get("validate_by_name")
     names: dict[str, str] = {}
     types: dict[str, Any] = {}
-    by_name = cls.model_config.get("populate_by_name") or cls.model_config.get("validate_by_name")
-    for name, field in cls.model_fields.items():
+    for name, field in fields.items():
         types[name] = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         keys = [*_alias_keys(field.validation_alias or field.alias)]
         names.update((key, name) for key in ([*keys, name] if by_name or not keys else keys))
 
-    def make(values: dict[str, Any]) -> Any:
-        required = {name: UNSET for name, field in cls.model_fields.items() if field.is_required()}
+    def model(values: dict[str, Any]) -> Any:
+        required = {name: UNSET for name, field in fields.items() if field.is_required()}
         return cls.model_construct(set(values), **(required | values))
 
-    return Record(cls, names, types, make)
+    def instance(values: dict[str, Any]) -> Any:
+        made = object.__new__(cls)
+        shown: dict[str, Any] = {}
+        for name, field in fields.items():
+            if name in values or field.is_required():
+                shown[name] = values.get(name, UNSET)
+            else:
+                shown[name] = field.get_default(call_default_factory=True, validated_data=shown)
+            object.__setattr__(made, name, shown[name])
+        return made
+
+    return Record(cls, names, _given(member, cls, types), model if is_model else instance)
 
 
 def _alias_keys(alias: Any) -> Iterator[str]:

@@ -81,13 +81,14 @@ class ObjectStream(Reader, Generic[T]):
         backend: BackendName | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        validators = Validators(type, choose(type, backend))
         starts = root_starts(type) if lenient else ""
         if lenient and not starts:
             raise TypeError(f"lenient finds objects and arrays in prose, which {named(type)} is not")
         pick = AnswerText(choice) if call is None else CallArguments(call, choice)
         super().__init__(source, pick, starts, limits, forgiving=repair is not None)
         self.type: Any = type
-        self._validators = Validators(type, choose(type, backend))
+        self._validators = validators
         self._repair = repair
         self._repairs = repairs
         self._result: Any = UNSET
@@ -101,9 +102,11 @@ class ObjectStream(Reader, Generic[T]):
     def partials(self, *, typed: bool = False) -> View[Any]:
         """The value so far, after each piece of text that changed it.
 
-        Untyped, it is live: the same growing dict or list each time; `snapshot` gives a copy to keep.
-        Typed, each is a new one, and shows only what its types allow: see `_partial.py`. One that cannot be made is
-        left out, and the reason is in `last_error`.
+        Args:
+            typed: if false, the value is live: the same growing dict or list each time; `snapshot` gives a copy to
+                keep. If true, each is a new object, and shows only what its types allow: see `_partial.py`. One that
+                cannot be made is left out, and the reason is in `last_error`.
+        Raises: when iterated: what the source raises, and ParseError for text that is malformed, not only unfinished.
         """
         view: View[Any] = TypedPartials(self) if typed else Partials(self)
         return self._show(view)

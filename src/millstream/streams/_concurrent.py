@@ -73,7 +73,16 @@ class Concurrent(Sequential[T]):
         on_drop: Callable[[T], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> Stream[T]:
-        """Give an item when none has followed for so long; text deltas are joined, other events never dropped."""
+        """Give an item when none has followed for `seconds`; text deltas are joined, other events never dropped.
+
+        With `max_wait`, what is held is given after so many seconds at the latest, also if it never is quiet.
+
+        Args:
+            seconds: how long it must have been quiet.
+            merge: `(held, new) -> item`, or None to give what is held and then hold the new one; by default the newer
+                of two items, and the joined text of two deltas.
+            on_drop: called with each item that a newer one took the place of.
+        """
         return self._then(
             lambda source: Debounce(source, seconds, max_wait=max_wait, merge=merge, on_drop=on_drop, clock=clock),
         )
@@ -121,9 +130,9 @@ class Concurrent(Sequential[T]):
         on_drop: Callable[[T], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> Stream[T]:
-        """Give the items of all streams as they come; events get the key of theirs, or 0, 1, ..., as `stream_id`.
+        """Give the items of this stream and the others as they come; as `millstream.merge`.
 
-        `on_error="isolate"`: an `Error` event takes the place of an input that fails. The rest is as for `buffer`.
+        Args: others, keys, buffer, on_error: as for `millstream.merge`; keys for all streams, this one first.
         """
         rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, clock=clock)
         return self._then(lambda *sources: Merge(sources, keys=keys, n=buffer, rules=rules, on_error=on_error), *others)
@@ -151,13 +160,16 @@ class Concurrent(Sequential[T]):
     ) -> Branches[T]:
         """Give every item, or those that `select` accepts, to each of `n` streams that has room for it.
 
-        Each has a buffer of its own, and counts what it lost in `dropped`. The rest is as for `buffer`.
+        Each has a buffer of its own of `buffer` items, and counts what it lost in `dropped`.
         """
         rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, on_backpressure=on_backpressure, clock=clock)
         return self._branches(n, buffer=buffer, rules=rules, select=select, name="broadcast")
 
     def share(self, n: int = 2, *, buffer: int = 16) -> Branches[T]:
-        """Give each item to one of `n` streams, whichever asks first: work for several workers."""
+        """Give each item to one of `n` streams, whichever asks first: work for several workers.
+
+        At most `buffer` items wait for them.
+        """
         return self._branches(n, buffer=buffer, rules=Rules(), shared=True, name="share")
 
     def _branches(self, n: int, **options: Any) -> Branches[T]:

@@ -30,7 +30,7 @@ def stream(
         source: any async iterable of bytes (`response.aiter_bytes()`, a file, a queue); or a response of httpx2,
             httpx or aiohttp; or what `client.stream("POST", url, ...)` or aiohttp's `session.post(url, ...)` returns.
             The last two are checked for status and content type when the stream is opened.
-        protocol: a name of `millstream.decoder_names()`, an alias such as "openai", or a fresh decoder.
+        protocol: a name of `millstream.protocols.decoder_names()`, an alias such as "openai", or a fresh decoder.
         provider: the name to put into errors; by default that of the protocol.
         limits: the caps to keep.
         require_finish: end with IncompleteStream if the body stops before the wire's own end. By default such a stream

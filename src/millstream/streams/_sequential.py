@@ -61,6 +61,21 @@ class Sequential(StreamCore[T]):
         return self._then(lambda source: FlatMap(source, fn))
 
     @overload
+    def filter(self, kind: type[bool], /, *predicates: Fn[T, bool]) -> Stream[T]: ...
+
+    @overload
+    def filter(self, kind: type[E], /, *predicates: Callable[[Any], Any]) -> Stream[E]: ...
+
+    @overload
+    def filter(self, kind: tuple[type[E], type[U]], /, *predicates: Callable[[Any], Any]) -> Stream[E | U]: ...
+
+    @overload
+    def filter(self, kind: tuple[type[E], ...], /, *predicates: Callable[[Any], Any]) -> Stream[E]: ...
+
+    @overload
+    def filter(self, kind: EventType, /, *predicates: Fn[T, bool]) -> Stream[T]: ...
+
+    @overload
     def filter(self, kind: KindFilter[E], /, *predicates: Callable[[Any], Any]) -> Stream[E]: ...
 
     @overload
@@ -72,8 +87,11 @@ class Sequential(StreamCore[T]):
     @overload
     def filter(self, *predicates: Fn[T, bool]) -> Stream[T]: ...
 
-    def filter(self, *predicates: Callable[[Any], Any]) -> Stream[Any]:
-        """Keep the items that all predicates accept; `millstream.filters` has ready ones."""
+    def filter(self, *predicates: Any) -> Stream[Any]:
+        """Keep the items that all predicates accept; `millstream.filters` has ready ones.
+
+        A class (but `bool`), a tuple of classes or an `EventType` accepts the items of that kind.
+        """
         return self._then(lambda source: Filter(source, *predicates))
 
     def tap(self, fn: Callable[[T], Any]) -> Stream[T]:
@@ -87,7 +105,7 @@ class Sequential(StreamCore[T]):
     def on_event(self, kind: type[E] | tuple[type[E], ...], fn: Callable[[E], Any]) -> Stream[T]: ...
 
     def on_event(self, kind: Any, fn: Callable[[Any], Any]) -> Stream[T]:
-        """Call `fn(event)` with each event of a class, of several, or of an `EventType`, as it passes."""
+        """Call `fn(event)` with each event of a kind as it passes: a class, a tuple of several, or an `EventType`."""
         return self._then(lambda source: Tap(source, fn, accepts(kind)))
 
     def scan(self, fn: Callable[[U, T], U] | Callable[[U, T], Awaitable[U]], start: U) -> Stream[U]:
@@ -159,5 +177,8 @@ class Sequential(StreamCore[T]):
     def zip(self, *others: AsyncIterable[Any], strict: bool = ...) -> Stream[tuple[Any, ...]]: ...
 
     def zip(self, *others: AsyncIterable[Any], strict: bool = False) -> Stream[Any]:
-        """Give tuples with an item of each stream, to the end of the shortest; `strict`: all must be of one length."""
+        """Give tuples of an item of this stream and one of each of the others, to the end of the shortest.
+
+        With `strict`, all must be of one length; StreamError, when it is read, if they are not.
+        """
         return self._then(lambda *sources: Zip(sources, strict=strict), *others)

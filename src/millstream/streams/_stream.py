@@ -41,6 +41,9 @@ class Stream(Concurrent[T]):
     needs background tasks, but then nobody closes the source if the loop is left early.
 
     Args: source: any async iterable, or a puller.
+
+    Where an operator takes a `clock`, its waits go by that: a `FakeClock` in tests. Where it has a buffer, `overflow`,
+    `protect`, `on_drop` and `on_backpressure` are those of `BufferedStream`. Seconds may be fractions.
     """
 
     def __init__(self, source: AsyncIterable[T] | Puller[T]) -> None:
@@ -48,7 +51,10 @@ class Stream(Concurrent[T]):
 
     @classmethod
     def from_batches(cls, source: AsyncIterable[list[U]]) -> Stream[U]:
-        """Make a stream of the items of lists, which then travel together at the cost of one await."""
+        """Make a stream of the items of lists, which then travel together at the cost of one await.
+
+        Args: source: any async iterable of lists; it is owned and closed. An empty list is passed over.
+        """
         return Stream(BatchPuller(source))
 
     def _then(self, operator: Callable[..., Puller[U]], *others: AsyncIterable[Any]) -> Stream[U]:
@@ -84,7 +90,11 @@ class Stream(Concurrent[T]):
         on_backpressure: Callable[[int, float], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> BufferedStream[T]:
-        """Let the source run ahead by at most `n` items, in a task; see `BufferedStream`."""
+        """Let the source run ahead by at most `n` items, in a task.
+
+        Args: n, overflow, protect, on_drop, on_backpressure, clock: as for `BufferedStream`, which this returns.
+        Raises: ValueError: n below 1, or an unknown policy. BufferOverflow while it is read, of `overflow="error"`.
+        """
         return BufferedStream(
             self,
             n,
@@ -107,7 +117,13 @@ class Stream(Concurrent[T]):
         total: float | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> Stream[T]:
-        """Raise StreamTimeout when a clock runs out: give a `Timeouts`, or its fields in seconds."""
+        """Raise StreamTimeout when a clock runs out, and close the source.
+
+        Args:
+            timeouts: the clocks as one value; or else one by one, in seconds, None for none:
+            first, idle, progress, total: to the first item, between two, between two of content, to the end.
+        Raises: ValueError: a time that is not positive and finite.
+        """
         limits = timeouts or Timeouts(first=first, idle=idle, progress=progress, total=total)
         return self._then(lambda source: Timeout(source, limits, clock=clock))
 
@@ -122,8 +138,15 @@ class Stream(Concurrent[T]):
     ) -> Stream[T]:
         """If this stream fails before it gave anything, go on with `again()`; `resume(last_item)` if it gave something.
 
-        `replay="restart"` allows `again` also then, after a `Data` event named "millstream.restart". Attempts may have
-        operators that need background tasks, in `async with`, which is then left by the task that entered it.
+        Args:
+            again: makes the next attempt.
+            policy: how often and how long between; by default `RetryPolicy()`: three attempts.
+            replay: "restart" allows `again` also after items were given, after a `Data` event named
+                "millstream.restart", which tells the consumer to forget them; "never" raises the error.
+            resume: makes an attempt that goes on behind the last item that was given.
+        Raises, when read: RetriesExhausted: with the last error as its cause. The error itself, if it will not pass.
+        Attempts may have operators that need background tasks, in `async with`, which is then left by the task that
+        entered it.
         """
         make = _opener(lambda _: again())
         go_on = None if resume is None else _opener(resume)
@@ -144,7 +167,14 @@ class Stream(Concurrent[T]):
         on_health: Callable[[StreamHealth], Any] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> Stream[T]:
-        """Let a `StreamMonitor` count what passes; with `every`, report the health so often, even in silence."""
+        """Let a `StreamMonitor` count what passes; with `every`, report the health so often, even in silence.
+
+        Args:
+            monitor: what counts; one per stream.
+            every: seconds between two reports; None: no reports, and no background task.
+            on_health: sync or async, gets each `StreamHealth`; None logs it. What it raises ends the stream.
+        Raises: ValueError: every is not positive.
+        """
         return self._then(lambda source: Monitor(source, monitor, every=every, on_health=on_health, clock=clock))
 
     # --- to the end ----------------------------------------------------------------------------------------------
@@ -175,7 +205,14 @@ class Stream(Concurrent[T]):
         await run(self, handler)
 
     async def process(self, handlers: Mapping[type | EventType, Handler], *, default: Handler | None = None) -> None:
-        """Call the handler of each event's class or `EventType`, until `Finish` or the end."""
+        """Call the handler of each event's class or `EventType`, until `Finish` or the end.
+
+        Args:
+            handlers: sync or async functions of one event, by class or by `EventType`; the first that fits.
+            default: for events that none of them fits; None: they are passed over.
+        Raises: ProcessingError: a handler failed; `__cause__` is its exception. StreamError: what a fatal `Error` event
+            holds, after its handler. Whatever the stream raises.
+        """
         await process(self, handlers, default=default)
 
     def pull(self) -> Pull[T]:

@@ -51,7 +51,7 @@ class TextAccumulator:
         return self._n_chars
 
     def add(self, event: Any) -> None:
-        """Append the text of a `TextDelta`; other events are passed over. Raises: as `append`."""
+        """Append the text of an event, if it is a `TextDelta`; others are passed over. Raises: as `append`."""
         if isinstance(event, TextDelta):
             self.append(event.text)
 

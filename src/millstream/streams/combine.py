@@ -29,7 +29,20 @@ def merge(
     on_error: OnInputError = "raise",
     overflow: Overflow = "wait",
 ) -> Stream[T]:
-    """Give the items of all streams as they come: see `Stream.merge`. Of no streams: nothing."""
+    """Give the items of all streams as they come. Use it in `async with`: each input has a task of its own.
+
+    Order is kept within an input. Closing the stream that is returned closes all of them.
+    Cost: as `buffer`, a hand-over between tasks for each batch.
+
+    Args:
+        streams: any async iterables; they are owned and closed. Of none comes nothing.
+        keys: the `stream_id` that the events of each get, all different; by default 0, 1, 2, ...
+        buffer: how many items may wait for the consumer, all inputs together; at least 1.
+        on_error: "raise" ends everything with the first failure; "isolate" puts an `Error` event in the place of the
+            input that failed, and the others go on.
+        overflow: what happens when the buffer is full, as for `Stream.buffer`; by default the inputs wait.
+    Raises: ValueError: keys that are not one per stream, a buffer below 1, an unknown policy. StreamBusy: one twice.
+    """
     if not streams:
         return Stream(Merge([], keys=keys, n=buffer, rules=Rules(overflow=overflow), on_error=on_error))
     first = streams[0] if isinstance(streams[0], Stream) else Stream(streams[0])

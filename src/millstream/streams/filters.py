@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from millstream.events import Error, EventType, Finish, TextDelta
 
-__all__ = ["EventFilter", "KindFilter", "kinds", "no_errors", "text_only"]
+__all__ = ["EventFilter", "KindFilter", "kinds", "no_errors", "predicate", "text_only"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -31,10 +31,12 @@ class EventFilter:
         return self._accepts(event)
 
     def __and__(self, other: Callable[[Any], Any]) -> EventFilter:
-        return EventFilter(lambda event: _then(self(event), lambda accepted: accepted and other(event)))
+        also = predicate(other)
+        return EventFilter(lambda event: _then(self(event), lambda accepted: accepted and also(event)))
 
     def __or__(self, other: Callable[[Any], Any]) -> EventFilter:
-        return EventFilter(lambda event: _then(self(event), lambda accepted: accepted or other(event)))
+        instead = predicate(other)
+        return EventFilter(lambda event: _then(self(event), lambda accepted: accepted or instead(event)))
 
     def __invert__(self) -> EventFilter:
         return EventFilter(lambda event: _then(self(event), lambda accepted: not accepted))
@@ -94,6 +96,18 @@ def kinds(*wanted: type | EventType) -> EventFilter:
     if not types:
         return KindFilter(lambda event: isinstance(event, classes))
     return EventFilter(lambda event: isinstance(event, classes) or getattr(event, "type", None) in types)
+
+
+def predicate(given: Any) -> Callable[[Any], Any]:
+    """Return what was given, or `kinds` of it: a class but `bool`, a tuple of classes, an `EventType`.
+
+    Called as a predicate, a class makes an object, which is true of nearly all.
+    """
+    if isinstance(given, tuple):
+        return kinds(*given)
+    if isinstance(given, EventType) or (isinstance(given, type) and given is not bool):
+        return kinds(given)
+    return given  # type: ignore[no-any-return]
 
 
 text_only = kinds(TextDelta, Finish)

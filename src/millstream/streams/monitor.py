@@ -33,12 +33,15 @@ class StreamHealth:
     elapsed: float
     """Since the start, until now or until the end."""
     events: int
+    """Items of any kind."""
     bytes: int
     """UTF-8 bytes of the answer's text."""
     errors: int
     """`Error` events."""
     events_per_second: float
+    """Over the whole time."""
     bytes_per_second: float
+    """Over the whole time."""
     error_rate: float
     """Errors per event, 0.0 when there were no events."""
     time_to_first_event: float | None
@@ -48,9 +51,11 @@ class StreamHealth:
     gap_p50: float | None
     """The median time between two events, None before the second one. At most 6 % off."""
     gap_p99: float | None
+    """What 99 of 100 times between two events stay below; as `gap_p50`."""
     is_stalled: bool
     """Nothing came for longer than `stall_after`, and the stream has not ended."""
     has_ended: bool
+    """Whether `finish` was called: the stream has ended, failed or was closed."""
 
     def __str__(self) -> str:
         if self.is_stalled:
@@ -147,7 +152,7 @@ class StreamMonitor:
         self.observe((event,))
 
     def observe(self, batch: Iterable[Any]) -> None:
-        """Count the items that arrived together. What is no event counts as an item without bytes."""
+        """Count the items of a batch, which arrived together. What is no event counts as an item without bytes."""
         n = n_bytes = n_errors = 0
         for item in batch:
             n += 1
@@ -172,7 +177,7 @@ class StreamMonitor:
             self._gaps.add(0.0, n - 1)
 
     def heard(self, n_bytes: int) -> None:
-        """The transport gave so many bytes."""
+        """Count `n_bytes` more that the transport gave."""
         self.wire_bytes += n_bytes
 
     def finish(self) -> None:
@@ -218,6 +223,7 @@ class StreamMonitor:
         Args:
             every: seconds between two reports.
             on_health: sync or async, gets each `StreamHealth`; None logs it, a stall as a warning.
+        clock: what the seconds go by; a `FakeClock` in tests.
 
         Raises: ValueError: every is not positive. Whatever on_health raises.
         """

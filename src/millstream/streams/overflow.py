@@ -27,7 +27,10 @@ log = logging.getLogger("millstream")
 
 
 def join_text(older: Any, newer: Any) -> Any | None:
-    """Join two text deltas of the same block, choice and stream; None if they are not, or would be too long."""
+    """Join two text deltas, `older` and then `newer`; None if they are not of one block, choice and stream.
+
+    Nor is more than 64 Ki characters made: a consumer that never reads must not make one delta grow without end.
+    """
     if type(older) is not TextDelta or type(newer) is not TextDelta or older._meta or newer._meta:
         return None
     if (older.index, older.choice, older.stream_id) != (newer.index, newer.choice, newer.stream_id):

@@ -1,6 +1,8 @@
 """`pipeline`: linked stages, each in a task of its own, with a buffer before each.
 
-    await ms.pipeline(stream, ms.stage(clean, buffer=50), ms.stage(analyse, buffer=20), ms.sink(show, buffer=10))
+    from millstream.streams import pipeline, sink, stage
+
+    await pipeline(stream, stage(clean, buffer=50), stage(analyse, buffer=20), sink(show, buffer=10))
 
 A stage maps items and may change their type; the sink takes what the last stage gives. When a buffer is full, the stage
 before it waits, and so on down to the source: nothing is lost and memory is bounded. The end of the source ends the
@@ -54,12 +56,12 @@ def stage(fn: Callable[[A], B], *, buffer: int = ...) -> Stage[A, B]: ...
 
 
 def stage(fn: Callable[[Any], Any], *, buffer: int = STAGE_ITEMS) -> Stage[Any, Any]:
-    """Make a stage of a function, sync or async; at most `buffer` items wait for it."""
+    """Make a stage of a function `fn`, sync or async; at most `buffer` items wait for it."""
     return Stage(fn, buffer)
 
 
 def sink(fn: Callable[[A], Any], *, buffer: int = STAGE_ITEMS) -> Sink[A]:
-    """Make the end of a pipeline of a function, sync or async; at most `buffer` items wait for it."""
+    """Make the end of a pipeline of a function `fn`, sync or async; at most `buffer` items wait for it."""
     return Sink(fn, buffer)
 
 
@@ -91,11 +93,11 @@ async def pipeline(source: AsyncIterable[Any], /, *stages: Stage[Any, Any] | Sin
     Raises: TypeError: the last argument is no sink, or another one is. ValueError: a buffer below 1. Whatever the
         source, a stage or the sink raises.
     """
-    *middle, end = stages if stages else (None,)
+    middle: list[Any] = list(stages)
+    end = middle.pop() if middle else None
     if not isinstance(end, Sink) or not all(isinstance(step, Stage) for step in middle):
         raise TypeError("a pipeline is stages (`stage(fn)`) and a sink (`sink(fn)`) at its end")
     stream: Stream[Any] = source if isinstance(source, Stream) else Stream(source)
     for step in middle:
-        if step is not None:
-            stream = stream.buffer(step.buffer).map(step.fn)
+        stream = stream.buffer(step.buffer).map(step.fn)
     await stream.buffer(end.buffer).run(end.fn)

@@ -27,10 +27,13 @@ class ProgressReport:
     elapsed: float
     """Seconds since the start."""
     chars_per_second: float
+    """Since the start."""
     words_per_second: float
+    """Since the start."""
     usage: Usage | None
     """The provider's token counts, None before it told; each of them may be None."""
     is_final: bool
+    """Whether the answer has ended."""
 
     def __str__(self) -> str:
         rate = f"{self.chars_per_second:.1f} characters/s"
@@ -78,7 +81,7 @@ class TextProgress:
         self.final: ProgressReport | None = None
 
     def observe(self, batch: Iterable[Any]) -> None:
-        """Count the events that arrived together."""
+        """Count the events that arrived together, a batch."""
         for event in batch:
             self.add(event)
 

@@ -83,6 +83,12 @@ class RetryBudget:
     each is tried once. No clock: only success proves that retrying has sense again. Safe across threads.
     Source: the "standard" retry mode of the AWS SDKs: 500 tokens, a retry 5, after a timeout 10, a success gives back
     what it has cost, or 1.
+
+    Args:
+        capacity: tokens in a full bucket.
+        cost: tokens of one retry; at most the capacity.
+        timeout_cost: tokens of a retry after a timeout, which costs the provider more.
+    Raises: ValueError: a cost that is not positive, or above the capacity.
     """
 
     def __init__(self, capacity: int = 500, *, cost: int = 5, timeout_cost: int = 10) -> None:
@@ -99,7 +105,7 @@ class RetryBudget:
         return self._tokens
 
     def take(self, *, timeout: bool = False) -> int:
-        """Pay for one retry; return what it cost, 0 if there is not enough left."""
+        """Pay for one retry, dearer after a `timeout`; return what it cost, 0 if there is not enough left."""
         cost = self._timeout_cost if timeout else self._cost
         with self._lock:
             if self._tokens < cost:
@@ -174,7 +180,10 @@ class RetryPolicy:
             raise ValueError("max_delay and retry_after_jitter must not be negative")
 
     def decision(self, error: Exception, attempt: int) -> RetryDecision:
-        """Judge one failure, without regard to `max_attempts` and the budget."""
+        """Say whether and when to retry after `error`, failure number `attempt`, from 1.
+
+        `max_attempts` and the budget are not asked here. Cost: no I/O, no clock.
+        """
         if self.decide is not None:
             retry, delay = self.decide(error, attempt)
             return RetryDecision(retry, delay if retry else 0.0)

@@ -46,10 +46,12 @@ class Runnable(ABC, Generic[In, Out]):
 
     @abstractmethod
     def stream(self, input: In, /, **options: Any) -> AsyncIterable[Out]:
-        """Make the stream of the answer. Nothing happens before it is iterated."""
+        """Make the stream of the answer to `input`, with whatever options it takes. It starts when it is iterated."""
 
     async def invoke(self, input: In, /, **options: Any) -> Out | None:
-        """Run the stream to its end and return its last item, None if there was none. Options go to `stream`.
+        """Run the stream of `input` to its end and return its last item, None if there was none.
+
+        Args: input, options: as for `stream`.
 
         Raises: whatever the stream raises.
         """

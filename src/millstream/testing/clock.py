@@ -53,7 +53,7 @@ class FakeClock:
         await self.sleep_until(self._now + seconds)
 
     async def sleep_until(self, when: float) -> None:
-        """Wait until the clock has been moved there."""
+        """Wait until the clock has been moved to `when`, a time as `now` gives it; not at all if it is there."""
         if when <= self._now:
             await checkpoint()
             return
@@ -117,16 +117,17 @@ class FakeClock:
 
     def _fire(self, until: float) -> bool:
         """Go to the next timer, if there is one until then, and wake who waits for it."""
-        while self._timers and self._timers[0].wake is None:
+        while self._timers:
+            timer = self._timers[0]
+            if timer.wake is not None and (timer.when > until or timer.when == math.inf):
+                return False
             heapq.heappop(self._timers)
-        if not self._timers or self._timers[0].when > until or self._timers[0].when == math.inf:
-            return False
-        timer = heapq.heappop(self._timers)
-        self._now = max(self._now, timer.when)
-        wake, timer.wake = timer.wake, None
-        if wake is not None:
-            wake()
-        return True
+            if timer.wake is not None:
+                self._now = max(self._now, timer.when)
+                wake, timer.wake = timer.wake, None
+                wake()
+                return True
+        return False
 
 
 @dataclass(slots=True, order=True)

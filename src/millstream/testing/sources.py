@@ -109,6 +109,7 @@ class ScriptedSource(Generic[T]):
 class Scripts(Generic[T]):
     """What opens a source, attempt by attempt: each call gives the next one, or raises it if it is an exception.
 
+    Args: attempts: sources, and exceptions for attempts that cannot be opened.
     Raises: AssertionError: called more often than there are scripts.
 
     Attributes: opened: the sources given so far; `opens`: how many calls there were.
@@ -131,13 +132,16 @@ class Scripts(Generic[T]):
 
 
 def chunked(data: bytes, size: int) -> list[bytes]:
-    """Cut bytes into chunks of one size, the last one shorter: `ScriptedSource(*chunked(body, 1))` is a drip."""
+    """Cut data into chunks of `size` bytes, the last one shorter: `ScriptedSource(*chunked(body, 1))` is a drip.
+
+    Raises: ValueError: size below 1.
+    """
     if size < 1:
         raise ValueError(f"size must be at least 1, not {size}")
     return [data[i : i + size] for i in range(0, len(data), size)]
 
 
 def every_cut(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the bytes cut in two at every place: how the network cuts must never change what comes out."""
+    """Yield the data cut in two at every place: how the network cuts must never change what comes out."""
     for i in range(len(data) + 1):
         yield data[:i], data[i:]

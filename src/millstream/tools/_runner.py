@@ -97,7 +97,9 @@ class ToolRunner:
     ) -> ToolResult | Handoff:
         """Run one call.
 
-        Args: as the attributes of `ToolContext`.
+        Args:
+            call: with arguments that need not be right: they are checked here.
+            step, messages, deps: what the tool finds in its `ToolContext`.
         Returns: its result, an error result if it failed in whatever way; or the `Handoff` that the tool returned.
         Raises: what `on_error` raises. ToolError: the call is of a tool that somebody else runs.
         """

@@ -142,7 +142,10 @@ def tool(
 
 
 def tool(fn: Any = None, /, **options: Any) -> Any:
-    """Make a tool of a function: `@tool`, or with the options of `Tool`: `@tool(timeout=5.0)`."""
+    """Make a tool of the function `fn`: `@tool`, or with the options of `Tool`: `@tool(timeout=5.0)`.
+
+    Raises: as `Tool`: what the model is told is read from signature and docstring, here and not at the first call.
+    """
     return partial(Tool, **options) if fn is None else Tool(fn, **options)
 
 

@@ -32,7 +32,10 @@ StopWhen: TypeAlias = Callable[[RunState], bool | Awaitable[bool]]
 
 
 class StopCondition:
-    """A condition with a name. `a | b` ends the run if either holds, `a & b` if both do; either may be any function."""
+    """A condition with a name, of a function `check`. `a | b` ends the run if either holds, `a & b` if both do.
+
+    Either side may be any function of the `RunState`.
+    """
 
     def __init__(self, name: str, check: StopWhen) -> None:
         self.name = name
@@ -59,14 +62,17 @@ class StopCondition:
 
 
 def max_steps(n: int) -> StopCondition:
-    """End after `n` model calls, from 1 to 100; the tools that the last one asked for are still run."""
+    """End after `n` model calls, from 1 to 100; the tools that the last one asked for are still run.
+
+    Raises: ValueError: another number.
+    """
     if not 1 <= n <= HARD_CAP:
         raise ValueError(f"max_steps is from 1 to {HARD_CAP}, not {n!r}")
     return StopCondition(f"max_steps({n})", lambda run: len(run.steps) >= n)
 
 
 def tool_seen(name: str) -> StopCondition:
-    """End after the step in which this tool gave a result. An error is none: the model may try again."""
+    """End after the step in which the tool `name` gave a result. An error is none: the model may try again."""
     return StopCondition(f"tool_seen({name!r})", lambda run: name in run.tools)
 
 
@@ -81,7 +87,13 @@ def max_tokens(n: int) -> StopCondition:
 
 
 def custom(check: StopWhen, name: str = "") -> StopCondition:
-    """Give any function a name, and make it joinable with `|` and `&`. Raises TypeError for what is no function."""
+    """Give any function a name, and make it joinable with `|` and `&`.
+
+    Args:
+        check: called with the `RunState` after each step, sync or async; true ends the run.
+        name: to be shown; by default that of the function.
+    Raises: TypeError: what is no function.
+    """
     refuse_no_condition(check)
     return StopCondition(name or _named(check), check)
 
@@ -93,12 +105,15 @@ def refuse_no_condition(given: Any) -> None:
 
 
 def any_of(*conditions: StopWhen) -> StopCondition:
-    """End if one holds. They are asked in order, up to the first that holds. None: never."""
+    """End if one of the conditions holds. They are asked in order, up to the first that does. Of none: never."""
     return _joined(conditions, " | ", decided_by=True)
 
 
 def all_of(*conditions: StopWhen) -> StopCondition:
-    """End if all hold. They are asked in order, up to the first that does not. Raises ValueError for none."""
+    """End if all conditions hold. They are asked in order, up to the first that does not.
+
+    Raises: ValueError: there are none. TypeError: one is no function.
+    """
     if not conditions:
         raise ValueError("all_of needs a condition; of none, all would hold at once")
     return _joined(conditions, " & ", decided_by=False)

@@ -54,7 +54,7 @@ class ToolTracker:
 
 
 def truncate(text: str, n: int, mark: str = "…") -> str:
-    """Return the first `n` characters, and `mark` if there were more. Raises ValueError: n below 0."""
+    """Return the first `n` characters of the text, and `mark` if there were more. Raises ValueError: n below 0."""
     if n < 0:
         raise ValueError(f"n must be 0 or more, not {n!r}")
     return text if len(text) <= n else text[:n] + mark

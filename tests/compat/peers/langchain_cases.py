@@ -101,6 +101,25 @@ def test_a_whole_message_and_unnumbered_calls() -> None:
     assert [(e.id, e.input) for e in found if isinstance(e, ms.ToolCall)] == [("1", b"{}"), ("2", b"{}")]
 
 
+def test_blocks_of_every_kind() -> None:
+    content = [
+        "Hel",
+        {"type": "text", "text": "lo"},
+        {"type": "thinking", "thinking": ""},
+        {"type": "redacted_thinking", "data": "c2VjcmV0"},
+        {"type": "tool_use", "id": "1", "name": "f", "input": {}, "index": 4},
+        {"type": "citation", "url": "u"},
+    ]
+    pieces = [{"index": 4, "id": "1", "name": "f", "args": "{}"}]
+    found = list(iter_events([AIMessageChunk(content, tool_call_chunks=pieces)]))
+    assert [type(e).__name__ for e in found] == [
+        *["Start", "TextDelta", "TextDelta", "ReasoningDelta", "Raw", "ToolCallDelta", "ToolCall", "Finish"]
+    ]
+    assert [(e.text, e.index) for e in found if isinstance(e, ms.TextDelta)] == [("Hel", 0), ("lo", 1)]
+    assert (found[3].text, found[3].encrypted, found[3].index) == ("", "c2VjcmV0", 3)
+    assert (found[4].event, found[4].json()) == ("citation", content[-1])
+
+
 def test_a_graph_gives_several_messages_and_results() -> None:
     first = AIMessageChunk("", id="a", tool_call_chunks=[{"index": 0, "id": "1", "name": "f", "args": "{}"}])
     run = [
@@ -126,7 +145,7 @@ def test_what_the_model_raises_is_raised() -> None:
 
 def test_what_is_no_message_is_an_error_event() -> None:
     found = []
-    with pytest.raises(ms.ProtocolError, match="does not fit langchain"):
+    with pytest.raises(ms.errors.ProtocolError, match="does not fit langchain"):
         found.extend(iter_events([AIMessageChunk("a"), 3, AIMessageChunk("b")]))
     assert [type(e).__name__ for e in found] == ["Start", "TextDelta", "Error", "Finish"]
 

@@ -9,8 +9,8 @@ import millstream as ms
 PNG = b"\x89PNG\r\n\x1a\n"
 TURN = [
     "Hi",
-    ms.Message("assistant", [ms.ReasoningPart("hm"), ms.ToolCallPart("a", "f", {"x": 1})]),
-    ms.Message("tool", ms.ToolResultPart("a", "f", "broke", is_error=True)),
+    ms.Message("assistant", [ms.messages.ReasoningPart("hm"), ms.messages.ToolCallPart("a", "f", {"x": 1})]),
+    ms.Message("tool", ms.messages.ToolResultPart("a", "f", "broke", is_error=True)),
 ]
 
 
@@ -19,7 +19,7 @@ def body(wire: str, messages: object = "Hi", *, stream: bool = True, **settings)
 
 
 def refused(wire: str, messages: object = "Hi", **settings) -> str:
-    with pytest.raises(ms.Inexpressible) as caught:
+    with pytest.raises(ms.errors.Inexpressible) as caught:
         body(wire, messages, **settings)
     assert caught.value.protocol == wire
     assert caught.value.field in str(caught.value)
@@ -86,10 +86,12 @@ def test_groq_and_openrouter_name_reasoning_otherwise() -> None:
 
 
 def test_deepseek_wants_reasoning_back_in_tool_turns_only() -> None:
-    quiet = ms.Message("assistant", [ms.ReasoningPart("r1"), "One."])
-    end = ms.Message("assistant", [ms.ReasoningPart("r3"), "Three."])
+    quiet = ms.Message("assistant", [ms.messages.ReasoningPart("r1"), "One."])
+    end = ms.Message("assistant", [ms.messages.ReasoningPart("r3"), "Three."])
     made = body("deepseek", ["Hi", quiet, "And?", *TURN[1:], end, "Thanks."])["messages"]
     assert [one.get("reasoning_content") for one in made if one["role"] == "assistant"] == [None, "hm", "r3"]
+    twice = body("deepseek", ["Hi", quiet, *TURN, "And?", quiet])["messages"]  # the same object in two turns
+    assert [one.get("reasoning_content") for one in twice if one["role"] == "assistant"] == [None, "hm", None]
 
 
 def test_chat_parts() -> None:
@@ -118,7 +120,7 @@ def test_chat_parts() -> None:
 
 
 def test_chat_refusals_and_empty_answers() -> None:
-    made = body("openai-chat", ["Hi", ms.Message("assistant", ms.RefusalPart("No.")), ms.Message("assistant")])
+    made = body("openai-chat", ["Hi", ms.Message("assistant", ms.messages.RefusalPart("No.")), ms.Message("assistant")])
     assert made["messages"][1:] == [
         {"role": "assistant", "content": None, "refusal": "No."},
         {"role": "assistant", "content": ""},
@@ -126,28 +128,32 @@ def test_chat_refusals_and_empty_answers() -> None:
 
 
 def test_chat_custom_tools() -> None:
-    made = body("openai-chat", ["Hi", ms.Message("assistant", ms.ToolCallPart("a", "sql", "SELECT", custom=True))])
+    made = body(
+        "openai-chat", ["Hi", ms.Message("assistant", ms.messages.ToolCallPart("a", "sql", "SELECT", custom=True))]
+    )
     assert made["messages"][1]["tool_calls"] == [
         {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "SELECT"}}
     ]
-    with pytest.raises(ms.Inexpressible):
-        body("anthropic-messages", ["Hi", ms.Message("assistant", ms.ToolCallPart("a", "f", "x", custom=True))])
+    with pytest.raises(ms.errors.Inexpressible):
+        body(
+            "anthropic-messages", ["Hi", ms.Message("assistant", ms.messages.ToolCallPart("a", "f", "x", custom=True))]
+        )
 
 
 def test_signed_reasoning_has_no_place_in_chat() -> None:
-    signed = ms.Message("assistant", [ms.ReasoningPart("hm", signature="s")])
+    signed = ms.Message("assistant", [ms.messages.ReasoningPart("hm", signature="s")])
     assert "portable" in _message_of("openai-chat", ["Hi", signed])
 
 
 def _message_of(wire: str, messages: object) -> str:
-    with pytest.raises(ms.Inexpressible) as caught:
+    with pytest.raises(ms.errors.Inexpressible) as caught:
         body(wire, messages)
     return str(caught.value)
 
 
 def test_responses() -> None:
-    custom = ms.Message("assistant", ms.ToolCallPart("c", "sql", "SELECT", custom=True))
-    results = [ms.ToolResultPart("c", "sql", ["1", ms.ImagePart(PNG)], is_error=True)]
+    custom = ms.Message("assistant", ms.messages.ToolCallPart("c", "sql", "SELECT", custom=True))
+    results = [ms.messages.ToolResultPart("c", "sql", ["1", ms.ImagePart(PNG)], is_error=True)]
     made = body(
         "openai-responses",
         [ms.Message("system", "Brief."), "Hi", custom, ms.Message("tool", results)],
@@ -184,7 +190,7 @@ def test_responses() -> None:
         "stream": True,
     }
     assert refused("openai-responses", stop="x") == "stop"
-    plain = ms.Message("assistant", [ms.ReasoningPart("hm")])
+    plain = ms.Message("assistant", [ms.messages.ReasoningPart("hm")])
     assert refused("openai-responses", ["Hi", plain]) == "messages[1].parts[0]"
 
 
@@ -263,13 +269,13 @@ def test_strict_tools() -> None:
 
 def test_gemini_results_are_objects() -> None:
     results = [
-        ms.ToolResultPart("a", "f", {"x": 1}),
-        ms.ToolResultPart("", "f", "[1]"),
-        ms.ToolResultPart("c", "f", "words"),
-        ms.ToolResultPart("d", "f", "broke", is_error=True),
-        ms.ToolResultPart("e", "f", ["seen", ms.ImagePart(PNG)]),
+        ms.messages.ToolResultPart("a", "f", {"x": 1}),
+        ms.messages.ToolResultPart("", "f", "[1]"),
+        ms.messages.ToolResultPart("c", "f", "words"),
+        ms.messages.ToolResultPart("d", "f", "broke", is_error=True),
+        ms.messages.ToolResultPart("e", "f", ["seen", ms.ImagePart(PNG)]),
     ]
-    calls = ms.Message("assistant", [ms.ToolCallPart("", "f")])
+    calls = ms.Message("assistant", [ms.messages.ToolCallPart("", "f")])
     made = body("gemini", ["Hi", calls, ms.Message("tool", results)])["contents"][2]
     assert made["role"] == "user"
     responses = [part["functionResponse"] for part in made["parts"]]
@@ -319,7 +325,10 @@ def test_bedrock() -> None:
         ms.FilePart(url="s3://b/k.mp3", media_type="audio/mpeg"),
         ms.ImagePart(PNG),
     ]
-    hidden = ms.Message("assistant", [ms.ReasoningPart("hm", "sig"), ms.ReasoningPart(encrypted="ZGFyaw=="), "So.", ""])
+    hidden = ms.Message(
+        "assistant",
+        [ms.messages.ReasoningPart("hm", "sig"), ms.messages.ReasoningPart(encrypted="ZGFyaw=="), "So.", ""],
+    )
     made = body("bedrock-converse", [ms.Message("user", files), hidden, *TURN[2:]], max_tokens=5)
     assert made["inferenceConfig"] == {"maxTokens": 5}
     assert made["messages"] == [

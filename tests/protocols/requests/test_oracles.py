@@ -31,7 +31,7 @@ def misspelt(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
 
 @pytest.mark.parametrize("wire", sorted(ORACLES))
 def test_a_misspelt_key_is_noticed(wire: str) -> None:
-    call, result = ms.ToolCallPart("a", "f"), ms.ToolResultPart("a", "f", "x")
+    call, result = ms.messages.ToolCallPart("a", "f"), ms.messages.ToolResultPart("a", "f", "x")
     talk = ["Hi", ms.Message("assistant", call), ms.Message("tool", result)]
     tool = ms.ToolSpec("f", "does f")
     body = ms.request_body(wire, ms.Request(messages=talk, model="m", tools=[tool], max_tokens=4, tool_choice="auto"))

@@ -101,7 +101,7 @@ def test_capture(entry: dict) -> None:
     for call in calls:
         assert call.id in text
     # The SDKs' types know some of the server tools only, so these blocks, which go back verbatim, are left out.
-    plain = [part for part in answer.parts if not isinstance(part, ms.ProviderPart)]
+    plain = [part for part in answer.parts if not isinstance(part, ms.messages.ProviderPart)]
     ORACLES[TARGETS.get(entry["api"], entry["api"])](written(entry["api"], ms.Message("assistant", plain), calls))
 
 

@@ -175,7 +175,7 @@ async def test_overflow_error_delivers_what_is_inside_and_then_raises() -> None:
     got: list[int] = []
     async with Stream(source).buffer(3, overflow="error") as stream:
         await settle()
-        with pytest.raises(ms.BufferOverflow) as caught:
+        with pytest.raises(ms.errors.BufferOverflow) as caught:
             await drain(stream, got)
     assert got == [0, 1, 2]
     assert (caught.value.dropped, stream.dropped, source.closes) == (1, 1, 1)
@@ -275,7 +275,7 @@ async def test_a_lossy_buffer_never_starves_the_loop() -> None:
 async def test_a_buffered_stream_taken_over_twice_is_refused() -> None:
     stream = Stream(Probe())
     buffered = BufferedStream(stream, 1)
-    with pytest.raises(ms.StreamBusy):
+    with pytest.raises(ms.errors.StreamBusy):
         BufferedStream(stream, 1)
     await stream.aclose()
     assert buffered.state == "closed"

@@ -274,7 +274,7 @@ async def test_used_outside_of_a_block(case: Case) -> None:
     source = Probe(range(3))
     stream = case.build(Stream(source))
     if case.needs_tasks:
-        with pytest.raises(ms.StreamNotEntered, match="async with"):
+        with pytest.raises(ms.errors.StreamNotEntered, match="async with"):
             await anext(stream)
         assert source.pulls == 0
         await stream.aclose()
@@ -293,7 +293,7 @@ async def test_two_consumers(case: Case) -> None:
     async with case.build(Stream(source)) as stream, create_task_group() as group:
         group.start_soon(consume)
         await settle()
-        with pytest.raises(ms.StreamBusy):
+        with pytest.raises(ms.errors.StreamBusy):
             await anext(stream)
         await stream.aclose()
 

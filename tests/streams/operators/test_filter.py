@@ -39,7 +39,7 @@ async def test_r0210_a_filter_is_a_predicate_sync_or_async(keep: Any) -> None:
 
 async def test_r0211_a_filtered_stream_is_a_stream_and_filters_nest() -> None:
     stream = Stream(Probe(range(12))).filter(even_later).filter(lambda item: item > 5)
-    assert isinstance(stream, ms.TextStream)
+    assert isinstance(stream, ms.streams.TextStream)
     assert await stream.collect() == [6, 8, 10]
 
 
@@ -78,7 +78,7 @@ async def test_r0215_single_use_and_lazy() -> None:
     assert aiter(stream) is stream
     assert source.pulls == 0
     assert await anext(stream) == 1
-    with pytest.raises(ms.StreamBusy, match="taken"):
+    with pytest.raises(ms.errors.StreamBusy, match="taken"):
         await anext(inner)
     await stream.aclose()
 
@@ -118,6 +118,26 @@ async def test_r0220_filters_combine() -> None:
     ]
 
 
+BOTH = filters.kinds(ms.Start, ms.TextDelta)
+
+
+@pytest.mark.parametrize("kind", [ms.TextDelta, (ms.TextDelta,), ms.EventType.TEXT_DELTA, BOTH & ms.TextDelta])
+async def test_a_class_is_a_kind_of_events_and_no_function_to_call(kind: Any) -> None:
+    """`TextDelta(event)` is an object, and so true of every event."""
+    got = await Stream(Probe(EVENTS)).filter(kind).collect()
+    assert got == [event for event in EVENTS if isinstance(event, ms.TextDelta)]
+    assert 0 < len(got) < len(EVENTS)
+
+
+async def test_several_classes_are_kinds_too_and_bool_is_a_function() -> None:
+    wanted = (ms.Start, ms.TextDelta)
+    found = [event for event in EVENTS if isinstance(event, wanted)]
+    assert await Stream(Probe(EVENTS)).filter(wanted).collect() == found
+    assert await Stream(Probe(EVENTS)).filter(filters.kinds(ms.Start) | ms.TextDelta).collect() == found
+    assert await Stream(Probe([0, 1, "", "a"])).filter(bool).collect() == [1, "a"]
+    assert await Stream(Probe([0, 1, "", "a"])).filter(str).collect() == ["", "a"]
+
+
 async def test_combined_filters_may_be_async_and_ask_no_further_than_needed() -> None:
     async def refuse(event: Any) -> bool:
         await checkpoint()
@@ -146,3 +166,19 @@ async def test_r0222_a_filter_that_raises_ends_the_stream_with_that_error() -> N
     assert got == [1]
     assert source.closes == 1
     assert source.pulls == 3
+
+
+async def test_predicates_that_take_their_time_are_asked_one_after_another() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def slow(name: str, keep: Any) -> Any:
+        async def predicate(item: int) -> bool:
+            await checkpoint()
+            asked.append((name, item))
+            return bool(keep(item))
+
+        return predicate
+
+    stream = Stream(Probe(range(4))).filter(slow("even", lambda i: i % 2 == 0), slow("big", lambda i: i > 1), bool)
+    assert await stream.collect() == [2]
+    assert asked == [("even", 0), ("big", 0), ("even", 1), ("even", 2), ("big", 2), ("even", 3)]

@@ -48,7 +48,7 @@ async def test_r0279_an_error_is_raised_and_there_is_no_result() -> None:
 async def test_r0280_an_empty_stream_gives_none_or_is_an_error() -> None:
     assert await Counter().invoke(0) is None
     assert await Stream(Probe()).last(default=7) == 7
-    with pytest.raises(ms.EmptyStream):
+    with pytest.raises(ms.errors.EmptyStream):
         await Stream(Probe()).last(strict=True)
     assert await Stream(Probe([None])).last(strict=True) is None
 

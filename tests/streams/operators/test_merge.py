@@ -190,6 +190,6 @@ def test_on_error_is_checked() -> None:
 
 async def test_a_stream_is_not_merged_with_itself() -> None:
     stream = Stream(Probe([1]))
-    with pytest.raises(ms.StreamBusy, match="tee"):
+    with pytest.raises(ms.errors.StreamBusy, match="tee"):
         stream.merge(stream)
     assert await stream.collect() == [1]

@@ -57,7 +57,7 @@ async def test_r0261_an_error_of_the_transformation_raises_skips_or_is_emitted(l
     assert (first, last) == (1.0, 0.5)
     assert isinstance(failure, ms.Error)
     assert not failure.fatal
-    assert isinstance(failure.error, ms.ProcessingError)
+    assert isinstance(failure.error, ms.errors.ProcessingError)
     assert isinstance(failure.error.__cause__, ZeroDivisionError)
 
 
@@ -109,3 +109,7 @@ async def test_misuse() -> None:
         Stream(Probe()).pipe()
     with pytest.raises(ValueError, match="on_error"):
         Stream(Probe()).pipe(str, on_error="ignore")  # type: ignore[call-overload]
+
+
+async def test_functions_without_a_wait_are_called_one_after_another() -> None:
+    assert await Stream(Probe(range(3))).pipe(lambda i: i + 1, lambda i: i * 10, str).collect() == ["10", "20", "30"]

@@ -189,7 +189,7 @@ async def test_r0140_a_failing_handler_is_not_retried() -> None:
     def fail(event: Any) -> None:
         raise ValueError
 
-    with pytest.raises(ms.ProcessingError):
+    with pytest.raises(ms.errors.ProcessingError):
         await run.open().retry(run.open, run.policy, clock=run.clock).process({ms.TextDelta: fail})
     assert run.scripts.opens == 1
 
@@ -243,7 +243,7 @@ async def test_not_entered_it_needs_no_tasks_until_it_does() -> None:
     plain = Stream(Probe(error=gone())).retry(lambda: Stream(Probe([1])), policy)
     assert [item async for item in plain] == [1]
     with_tasks = Stream(Probe(error=gone())).retry(lambda: Stream(Probe([1])).buffer(2), policy)
-    with pytest.raises(ms.StreamNotEntered, match=r"`buffer`.*async with"):
+    with pytest.raises(ms.errors.StreamNotEntered, match=r"`buffer`.*async with"):
         await anext(with_tasks)
 
 
@@ -264,3 +264,21 @@ async def test_a_provider_s_stream_may_be_left_in_another_task() -> None:
     async with create_task_group() as group:
         group.start_soon(stream.__aexit__, None, None, None)
     assert stream.state == "closed"
+
+
+async def test_an_attempt_that_cannot_be_closed_is_logged_and_the_next_one_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Stuck(Probe):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError("cannot close")
+
+    first, second = Stuck(error=ms.Overloaded("later")), Probe([1, 2])
+    clock = FakeClock()
+    async with clock.autojump():
+        again = Stream(first).retry(lambda: Stream(second), RetryPolicy(budget=None), clock=clock)
+        assert await again.collect() == [1, 2]
+    assert (first.closes, second.closes) == (1, 1)
+    [record] = [record for record in caplog.records if record.exc_info]
+    assert (record.message, str(record.exc_info[1])) == ("closing a failed attempt failed too", "cannot close")

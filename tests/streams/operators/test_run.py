@@ -108,7 +108,7 @@ async def test_r0140_a_failing_handler_is_a_processing_error_from_its_exception(
         raise error
 
     source = Probe(SEVEN)
-    with pytest.raises(ms.ProcessingError, match="TextDelta") as caught:
+    with pytest.raises(ms.errors.ProcessingError, match="TextDelta") as caught:
         await Stream(source).process({ms.TextDelta: fail_later if later else fail})
     assert caught.value.__cause__ is error
     assert not caught.value.retryable
@@ -137,3 +137,12 @@ async def test_run_to_the_end() -> None:
     seen: list[int] = []
     await Stream(Probe(range(3))).run(seen.append)
     assert seen == [0, 1, 2]
+
+
+async def test_events_of_one_kind_reach_one_handler_as_often_as_they_come() -> None:
+    texts: list[str] = []
+    others: list[Any] = []
+    handlers: dict[Any, Any] = {ms.TextDelta: lambda event: texts.append(event.text)}
+    events = [ms.TextDelta("a"), ms.Start(), ms.TextDelta("b"), ms.Start(), FINISH]
+    await Stream(Probe(events)).process(handlers, default=others.append)
+    assert (texts, others) == (["a", "b"], [ms.Start(), ms.Start(), FINISH])

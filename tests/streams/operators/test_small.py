@@ -66,7 +66,7 @@ async def test_concat_opens_the_next_when_the_one_before_is_closed() -> None:
 async def test_concat_takes_the_others_over() -> None:
     other = Stream(Probe([2]))
     stream = Stream(Probe([1])).concat(other)
-    with pytest.raises(ms.StreamBusy):
+    with pytest.raises(ms.errors.StreamBusy):
         await anext(other)
     await other.aclose()
     assert stream.state == "closed"
@@ -92,3 +92,22 @@ async def test_chunk_text_keeps_order_and_joins_only_what_belongs_together() -> 
     noted = delta("a")
     noted.meta["mine"] = 1
     assert await Stream(Probe([noted, delta("b")])).chunk_text().collect() == [noted, delta("b")]
+
+
+async def test_concat_closed_early_closes_all_and_reports_every_error() -> None:
+    class Stuck(Probe):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError(f"cannot close {id(self)}")
+
+    sources = [Probe([1, 2]), Stuck([3]), Stuck([4])]
+    with pytest.raises(OSError, match=f"cannot close {id(sources[1])}") as caught:
+        async with Stream(sources[0]).concat(*sources[1:]) as stream:
+            assert await anext(stream) == 1
+    assert [source.closes for source in sources] == [1, 1, 1]
+    assert f"cannot close {id(sources[2])}" in caught.value.__notes__[0]
+
+
+def test_chunk_text_takes_no_negative_size() -> None:
+    with pytest.raises(ValueError, match="min_bytes cannot be negative, got -1"):
+        Stream(Probe()).chunk_text(-1)

@@ -269,7 +269,7 @@ async def test_closing_the_stream_that_was_split_closes_the_branches(build: Call
 @pytest.mark.parametrize("build", KINDS)
 async def test_not_entered_it_says_what_to_do(build: Callable[[Stream[Any]], Any]) -> None:
     stream = Stream(Probe())
-    with pytest.raises(ms.StreamNotEntered, match="async with"):
+    with pytest.raises(ms.errors.StreamNotEntered, match="async with"):
         _one, _other = build(stream)
     await stream.aclose()
 
@@ -289,7 +289,7 @@ async def test_never_read_and_two_consumers(build: Callable[[Stream[Any]], Any])
         async with create_task_group() as group:
             group.start_soon(consume)
             await settle()
-            with pytest.raises(ms.StreamBusy):
+            with pytest.raises(ms.errors.StreamBusy):
                 await anext(one)
             await one.aclose()
 
@@ -328,3 +328,13 @@ def test_numbers_are_checked(method: str, n: int) -> None:
         getattr(Stream(Probe()), method)(n)
     with pytest.raises(ValueError, match="at least 1"):
         getattr(Stream(Probe()), method)(2, buffer=n)
+
+
+async def test_a_branch_may_be_closed_more_than_once() -> None:
+    source = Probe(range(3))
+    async with Stream(source).tee(2, buffer=4) as (one, other):
+        for _ in range(3):
+            await one._puller.aclose()
+        assert await other.collect() == [0, 1, 2]
+    await one.aclose()
+    assert source.closes == 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import anyio
 import pytest
 
 import millstream as ms
 from millstream.streams import Stream, Timeouts
 from millstream.testing import HANG, FakeClock, ScriptedSource, Wait
-from streams.probe import drain
+from streams.probe import Probe, drain
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +117,85 @@ async def test_opening_counts() -> None:
             async with ms.stream(Context(), "millstream.events.v1").timeout(first=3.0, clock=clock):
                 pass
     assert (caught.value.kind, clock.now()) == ("first", 3.0)
+
+
+def body(clock: FakeClock, *steps: Any) -> Stream[Any]:
+    return ms.stream(ScriptedSource(*steps, clock=clock), "millstream.events.v1")
+
+
+COMBINED = [
+    pytest.param(lambda one, other: one.merge(other), id="merge"),
+    pytest.param(lambda one, other: other.zip(one), id="zip"),
+    pytest.param(lambda one, other: one.concat(other), id="concat"),
+]
+
+
+@pytest.mark.parametrize("combined", COMBINED)
+async def test_bytes_of_any_combined_stream_keep_the_idle_clock_alive(combined: Any) -> None:
+    encoder, clock = ms.encoder("millstream.events.v1"), FakeClock()
+    start = encoder.encode(ms.Start())
+    end = encoder.encode(ms.Finish(ms.FinishReason.STOP))
+    pings = body(clock, start, *[step for _ in range(8) for step in (Wait(1), b": ping\n\n")], end)
+    async with clock.autojump(), combined(pings, body(clock, start, end)).timeout(idle=1.5, clock=clock) as timed:
+        assert [event async for event in timed]
+    assert clock.now() == 8.0
+
+
+async def test_bytes_that_make_no_event_keep_the_idle_clock_alive_in_real_time() -> None:
+    """The clock of the event loop, which has a shorter way on asyncio."""
+
+    async def chunks() -> Any:
+        encoder = ms.encoder("millstream.events.v1")
+        yield encoder.encode(ms.Start())
+        for _ in range(6):
+            await anyio.sleep(0.1)
+            yield b": ping\n\n"
+        yield encoder.encode(ms.Finish(ms.FinishReason.STOP))
+
+    stream = ms.stream(chunks(), "millstream.events.v1")
+    assert [event.type async for event in stream.timeout(idle=0.4)] == ["start", "finish"]
+
+
+async def test_what_is_late_when_it_is_asked_for_is_not_begun() -> None:
+    source = Probe([1], suspend=False)
+    with pytest.raises(ms.StreamTimeout) as caught:
+        await drain(Stream(source).timeout(total=1e-9), [])
+    assert (caught.value.kind, source.pulls, source.closes) == ("total", 0, 1)
+
+
+async def test_a_source_that_gives_an_item_though_it_was_told_to_stop_is_ended() -> None:
+    class Stubborn(Probe):
+        async def __anext__(self) -> Any:
+            with contextlib.suppress(anyio.get_cancelled_exc_class()):
+                await anyio.sleep_forever()
+            return "late"
+
+    got: list[Any] = []
+    source = Stubborn()
+    with pytest.raises(ms.StreamTimeout) as caught:
+        await drain(Stream(source).timeout(total=0.05), got)
+    assert (caught.value.kind, source.closes) == ("total", 1)
+    assert got in ([], ["late"]), "on trio it is too late only for the next one"
+
+
+async def test_the_total_is_over_also_while_the_consumer_works() -> None:
+    source = Probe([1, 2], hang=True)
+    with pytest.raises(ms.StreamTimeout) as caught:  # noqa: PT012
+        async for _ in Stream(source).timeout(total=0.05):
+            await anyio.sleep(0.1)
+    assert (caught.value.kind, source.pulls, source.closes) == ("total", 1, 1)
+
+
+async def test_bytes_that_come_while_the_consumer_works_do_no_harm() -> None:
+    """`merge` reads on by itself."""
+    encoder, clock = ms.encoder("millstream.events.v1"), FakeClock()
+    start, end = encoder.encode(ms.Start()), encoder.encode(ms.Finish(ms.FinishReason.STOP))
+    pings = body(clock, start, *[step for _ in range(8) for step in (Wait(1), b": ping\n\n")], end)
+    other = body(clock, start, Wait(20), end)
+    seen = []
+    with pytest.raises(ms.StreamTimeout) as caught:  # noqa: PT012
+        async with clock.autojump(), pings.merge(other).timeout(idle=5.0, clock=clock) as timed:
+            async for event in timed:
+                seen.append(str(event.type))
+                await clock.sleep(3.0)
+    assert (caught.value.kind, sorted(seen)) == ("idle", ["finish", "start", "start"])

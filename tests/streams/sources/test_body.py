@@ -9,6 +9,7 @@ import httpx
 import httpx2
 import pytest
 from anyio import CancelScope, create_task_group
+from anyio.lowlevel import checkpoint
 
 import millstream as ms
 from streams.probe import Probe, drain
@@ -61,7 +62,7 @@ async def test_what_is_no_source_is_refused_with_advice() -> None:
         ms.stream([b"x"], "openai")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="int"):
         ms.stream(1, "openai")  # type: ignore[arg-type]
-    with pytest.raises(ms.UnknownProtocol, match=r"anthropic-messages, .*openai-chat"):
+    with pytest.raises(ms.errors.UnknownProtocol, match=r"anthropic-messages, .*openai-chat"):
         ms.stream(Probe(), "nonsense")
 
 
@@ -170,3 +171,44 @@ def test_likely_mistakes_are_told_what_to_do(source: object, said: str) -> None:
 async def test_chunks_that_somebody_parsed_are_refused() -> None:
     with pytest.raises(TypeError, match="before anything has parsed it"):
         await ms.stream(chunks({"a": 1}), "openai").collect()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_a_large_chunk_is_decoded_in_slices(kind: Any) -> None:
+    """Nobody else runs while a chunk is decoded: of 10 MB at once, that would be 0.2 s."""
+    whole = BEGUN * 5000
+    batches = [batch async for batch in ms.stream(chunks(kind(whole)), "openai").batches()]
+    small = [event async for event in ms.stream(chunks(*[BEGUN] * 5000), "openai")]
+    assert [event for batch in batches for event in batch] == small
+    assert len(batches) >= len(whole) // (64 * 1024)
+    assert max(map(len, batches)) <= 64 * 1024 // len(BEGUN) + 2
+
+
+async def test_a_large_chunk_without_events_lets_others_run() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await checkpoint()
+            turns += 1
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(others)
+        assert await ms.stream(chunks(b"\n" * 20_000_000, BEGUN), "openai").text() == "Hi"
+        tasks.cancel_scope.cancel()
+    assert turns > 5
+
+
+async def test_an_error_of_ours_in_the_body_is_not_wrapped() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield BEGUN
+        raise error
+
+    error = ms.LimitExceeded("too much", option="max_inflation", limit=1)
+    got: list[Any] = []
+    with pytest.raises(ms.LimitExceeded) as caught:
+        await drain(ms.stream(body(), "openai"), got)
+    assert caught.value is error
+    assert caught.value.__cause__ is None
+    assert types(got)[1] == "text_delta"

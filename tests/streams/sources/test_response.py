@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import traceback
+import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,6 +17,7 @@ from anyio import create_task_group, create_tcp_listener, fail_after, move_on_af
 from anyio.abc import SocketAttribute
 
 import millstream as ms
+from millstream.streams.sources.response import ResponseSource
 from streams.httpd import chunked, head, serve
 from streams.probe import drain
 
@@ -142,7 +145,7 @@ async def test_a_broken_error_body_does_not_hide_the_status(http: Any, headers: 
 
 async def test_a_wrong_content_type(http: Any) -> None:
     error = await refusal(http, head(200, "content-type: text/html; charset=utf-8") + b"<html>")
-    assert type(error) is ms.UnexpectedContentType
+    assert type(error) is ms.errors.UnexpectedContentType
     assert (error.content_type, error.body, error.retryable) == ("text/html; charset=utf-8", b"<html>", False)
     assert "<html>" not in str(error)
 
@@ -211,3 +214,49 @@ async def test_aclose_from_another_task_closes_the_connection(http: Any) -> None
                 await stream.aclose()
             await httpd.gone.wait()
         assert stream.state == "closed"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_coded_body_is_decoded(http: Any, coding: str) -> None:
+    plain = BEGUN + REST
+    coded = gzip.compress(plain) if coding == "gzip" else zlib.compress(plain)
+    answer = head(200, *SSE, f"content-encoding: {coding}") + chunked(coded[:9], coded[9:])
+    async with serve(answer) as httpd, client(http) as session:
+        assert await ms.stream(session.stream("POST", httpd.url), "openai").text() == "Hi"
+
+
+async def test_a_coded_body_that_grows_beyond_measure_is_refused(http: Any) -> None:
+    coded = gzip.compress(BEGUN + b":" + b" " * 40_000_000 + b"\n")
+    answer = head(200, *SSE, "content-encoding: gzip") + chunked(coded)
+    async with serve(answer) as httpd, client(http) as session:
+        with pytest.raises(ms.LimitExceeded, match="max_inflation") as caught, fail_after(30):
+            await drain(ms.stream(session.stream("POST", httpd.url), "openai"), [])
+    assert (caught.value.option, caught.value.limit) == ("max_inflation", ms.Limits().max_inflation)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "compress", "x-own"])
+async def test_a_coding_that_cannot_be_undone_is_named(http: Any, coding: str) -> None:
+    error = await refusal(http, head(200, *SSE, f"content-encoding: {coding}") + chunked(b"whatever"))
+    assert isinstance(error, ms.errors.UnexpectedContentType)
+    assert repr(coding) in str(error)
+
+
+@pytest.mark.parametrize("status", [204, 205])
+async def test_an_answer_without_a_body_is_no_stream(http: Any, status: int) -> None:
+    error = await refusal(http, head(status))
+    assert isinstance(error, ms.errors.UnexpectedContentType)
+    assert f"answered {status}, without a body" in str(error)
+
+
+async def test_who_watches_is_told_of_the_bytes_whenever_he_comes(http: Any) -> None:
+    seen: dict[str, list[int]] = {"before": [], "after": []}
+    async with serve(GOOD) as httpd, client(http) as session:
+        source = ResponseSource(session.stream("POST", httpd.url), ms.decoder("openai"))
+        source.watch(seen["before"].append)
+        await source.open(None)  # type: ignore[arg-type]
+        source.watch(seen["after"].append)
+        while await source.pull():
+            pass
+        await source.aclose()
+    assert sum(seen["before"]) == sum(seen["after"]) == len(BEGUN + REST)

@@ -78,12 +78,12 @@ class BodyWriter(ABC):
     # --- what wires call -----------------------------------------------------------------------------------------
 
     def refuse(self, why: str, remedy: str, field: str = "") -> NoReturn:
-        """Raise Inexpressible for this field, by default that of the part at hand."""
+        """Raise Inexpressible for `field`, by default that of the part at hand: `why`, and as `remedy` what to do."""
         field = field or self.field
         raise Inexpressible(f"{self.protocol}: {field}: {why}; {remedy}", field=field, protocol=self.protocol)
 
     def refuse_if_set(self, *names: str) -> None:
-        """Refuse those of these settings that are set: the wire has no such thing."""
+        """Refuse those of the settings `names` that are set: the wire has no such thing."""
         for name in names:
             if getattr(self.request, name) not in (None, ()):
                 self.refuse("this wire has no such setting", f"leave {name} out", name)
@@ -135,7 +135,7 @@ class BodyWriter(ABC):
         return self._ids[self._at]
 
     def arguments(self, part: ToolCallPart) -> dict[str, Any]:
-        """The arguments as the object that this wire wants; what is none is put into one, so that the model sees it."""
+        """The arguments of a part as the object that this wire wants; anything else is put into one, to be seen."""
         try:
             found = part.arguments
         except msgspec.DecodeError:
@@ -143,7 +143,7 @@ class BodyWriter(ABC):
         return found if isinstance(found, dict) else {INVALID_JSON: part.input}
 
     def text_only(self, part: ToolResultPart) -> str:
-        """The text of a result, on a wire that has no place for anything else there and no flag for errors."""
+        """The text of a part with a result, on a wire that has no place for anything else and no flag for errors."""
         if isinstance(part.content, str):
             said = part.content
         else:
@@ -155,7 +155,7 @@ class BodyWriter(ABC):
         return ERROR_PREFIX + said if part.is_error else said
 
     def unknown(self, part: Part, role: str) -> NoReturn:
-        """Refuse a part that has no place in such a message."""
+        """Refuse a part that has no place in a message of this role."""
         kind = type(part).__name__
         if isinstance(part, ReasoningPart | ProviderPart):
             self.refuse(f"a {kind} has no place here", "send message.portable()")

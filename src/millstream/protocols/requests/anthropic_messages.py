@@ -21,7 +21,6 @@ from millstream.messages import (
     RefusalPart,
     TextPart,
     ToolCallPart,
-    ToolResultPart,
     ToolSpec,
 )
 from millstream.protocols.requests._body import BodyWriter, encoded
@@ -105,12 +104,10 @@ class AnthropicMessagesBody(BodyWriter):
                 return {"type": "image", "source": _source(part)}
             case FilePart():
                 return self._document(part)
-            case ToolResultPart():
-                whole = isinstance(part.content, str)
-                content = part.content if whole else [self._said(one) for one in part.content]
-                result = {"type": "tool_result", "tool_use_id": self.call_id(), "content": content}
-                return result | ({"is_error": True} if part.is_error else {})
-        return self.unknown(part, "user")
+        whole = isinstance(part.content, str)  # a ToolResultPart: messages take nothing else
+        content = part.content if whole else [self._said(one) for one in part.content]
+        result = {"type": "tool_result", "tool_use_id": self.call_id(), "content": content}
+        return result | ({"is_error": True} if part.is_error else {})
 
     def _document(self, part: FilePart) -> dict[str, Any]:
         if part.media_type.startswith("image/"):

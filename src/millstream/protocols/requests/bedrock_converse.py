@@ -23,7 +23,6 @@ from millstream.messages import (
     RefusalPart,
     TextPart,
     ToolCallPart,
-    ToolResultPart,
     ToolSpec,
 )
 from millstream.protocols.requests._body import BodyWriter, encoded
@@ -121,12 +120,10 @@ class BedrockConverseBody(BodyWriter):
                 return {"text": part.text}
             case ImagePart() | FilePart():
                 return self._blob(part)
-            case ToolResultPart():
-                whole = isinstance(part.content, str)
-                content = [{"text": part.content}] if whole else [self._said(one) for one in part.content]
-                result = {"toolUseId": self.call_id(), "content": content}
-                return {"toolResult": result | ({"status": "error"} if part.is_error else {})}
-        return self.unknown(part, "user")
+        whole = isinstance(part.content, str)  # a ToolResultPart: messages take nothing else
+        content = [{"text": part.content}] if whole else [self._said(one) for one in part.content]
+        result = {"toolUseId": self.call_id(), "content": content}
+        return {"toolResult": result | ({"status": "error"} if part.is_error else {})}
 
     def _blob(self, part: ImagePart | FilePart) -> dict[str, Any]:
         if part.file_id or (part.url and not part.url.startswith("s3://")):

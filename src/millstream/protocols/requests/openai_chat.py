@@ -10,6 +10,7 @@ Source: PROTOCOLS.md sections 1 and 7; openai 3.52 `completion_create_params.py`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, takewhile
 from typing import Any, Literal, NamedTuple
 
 from millstream.messages import (
@@ -43,6 +44,7 @@ class Dialect(NamedTuple):
             OpenRouter's list, "chunks" for Mistral's content list.
         in_tool_turns: send it back only for turns in which a tool was called.
         file_url: whether a file may be an address.
+        custom_tools: whether there are calls whose input is text.
     """
 
     max_tokens: str = "max_tokens"
@@ -52,6 +54,7 @@ class Dialect(NamedTuple):
     reasoning: Literal["reasoning_content", "reasoning", "details", "chunks"] = "reasoning_content"
     in_tool_turns: bool = False
     file_url: bool = False
+    custom_tools: bool = True
 
 
 DIALECTS = {
@@ -62,7 +65,7 @@ DIALECTS = {
     # "reasoning_content must be passed back" where a tool was called, is ignored (once: refused) elsewhere.
     "deepseek": Dialect(seed="", schema=False, in_tool_turns=True),
     "groq": Dialect(max_tokens="max_completion_tokens", reasoning="reasoning"),
-    "mistral": Dialect(seed="random_seed", usage_option=False, reasoning="chunks"),
+    "mistral": Dialect(seed="random_seed", usage_option=False, reasoning="chunks", custom_tools=False),
     "openrouter": Dialect(reasoning="details", file_url=True),
 }
 
@@ -147,9 +150,7 @@ class OpenAIChatBody(BodyWriter):
             case FilePart() if part.data or self.dialect.file_url:
                 name = part.name or ("document.pdf" if part.media_type == "application/pdf" else "file")
                 return {"type": "file", "file": {"filename": name, "file_data": part.url or data_url(part)}}
-            case FilePart():
-                self.refuse("files are bytes or a file id on this wire, no URL", "give data or file_id")
-        return self.unknown(part, "user")
+        return self.refuse("files are bytes or a file id on this wire, no URL", "give data or file_id")
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
@@ -177,38 +178,40 @@ class OpenAIChatBody(BodyWriter):
         if refusal:
             out["refusal"] = refusal
         if thoughts and not chunked:
-            out |= self._thoughts(message, thoughts)
+            out |= self._thoughts(thoughts)
         if calls:
             out["tool_calls"] = calls
         return out
 
     def _call(self, part: ToolCallPart) -> dict[str, Any]:
+        if part.custom and not self.dialect.custom_tools:
+            self.unknown(part, "assistant")
         if part.custom:
             return {"id": self.call_id(), "type": "custom", "custom": {"name": part.name, "input": part.input}}
         function = {"name": part.name, "arguments": part.input or "{}"}
         return {"id": self.call_id(), "type": "function", "function": function}
 
-    def _thoughts(self, message: Message, thoughts: list[ReasoningPart]) -> dict[str, Any]:
+    def _thoughts(self, thoughts: list[ReasoningPart]) -> dict[str, Any]:
         said = "".join(part.text for part in thoughts)
         if self.dialect.reasoning == "details":
             details = [_detail(part) for part in thoughts if part.opaque or part.signature or part.encrypted]
             return {"reasoning_details": details} if details else {"reasoning": said}
         if any(part.signature or part.encrypted for part in thoughts):
             self.refuse("signed or encrypted reasoning has no place here", "send message.portable()")
-        if self.dialect.in_tool_turns and not self._in_tool_turn(message):
+        if self.dialect.in_tool_turns and not self._in_tool_turn():
             return {}
         return {self.dialect.reasoning: said} if said else {}
 
-    def _in_tool_turn(self, message: Message) -> bool:
-        """Whether a tool was called between the user's words before this message and those after it."""
-        turn: list[Message] = []
-        for one in (*self.request.messages, Message("user")):
-            if one.role == "user":
-                if any(one is message for one in turn):
-                    return any(one.tool_calls for one in turn)
-                turn = []
-            turn.append(one)
-        return False
+    def _in_tool_turn(self) -> bool:
+        """Whether a tool was called between the user's words before the message at hand and those after it."""
+        messages = self.request.messages
+        at, _ = self._at
+        turn = [takewhile(_is_no_user, reversed(messages[:at])), takewhile(_is_no_user, messages[at:])]
+        return any(one.tool_calls for one in chain(*turn))
+
+
+def _is_no_user(message: Message) -> bool:
+    return message.role != "user"
 
 
 def function_tool(tool: ToolSpec) -> dict[str, Any]:

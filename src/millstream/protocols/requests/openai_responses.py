@@ -80,10 +80,8 @@ class OpenAIResponsesBody(BodyWriter):
             case FilePart() if part.file_id or part.url:
                 source = {"file_id": part.file_id} if part.file_id else {"file_url": part.url}
                 return {"type": "input_file", **source}
-            case FilePart():
-                name = part.name or ("document.pdf" if part.media_type == "application/pdf" else "file")
-                return {"type": "input_file", "filename": name, "file_data": data_url(part)}
-        return self.unknown(part, "user")
+        name = part.name or ("document.pdf" if part.media_type == "application/pdf" else "file")
+        return {"type": "input_file", "filename": name, "file_data": data_url(part)}
 
     def _own(self, part: Any) -> dict[str, Any]:
         """A part of the assistant's."""

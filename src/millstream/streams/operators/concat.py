@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from millstream.streams._pull import Puller, release
 from millstream.streams._tasks import Tasks
+from millstream.streams.operators._group import aclose_all
 
 __all__ = ["Concat"]
 
@@ -29,8 +30,7 @@ class Concat(Puller[T]):
     async def open(self, tasks: Tasks) -> None:
         """Open the first source."""
         self._tasks = tasks
-        if self._sources:
-            await self._sources[0].open(tasks)
+        await self._sources[0].open(tasks)
 
     async def pull(self) -> list[T]:
         """Return the next batch of the first source that has one."""
@@ -44,16 +44,7 @@ class Concat(Puller[T]):
 
     async def aclose(self) -> None:
         """Close all sources, also those never opened; the first error is raised when all are closed."""
-        failures: list[Exception] = []
-        while self._sources:
-            try:
-                await self._sources.pop(0).aclose()
-            except Exception as error:
-                failures.append(error)
-        if failures:
-            for other in failures[1:]:
-                failures[0].add_note(f"closing another source failed too: {other!r}")
-            raise failures[0]
+        await aclose_all(self._sources)
 
     def watch(self, watcher: Callable[[int], None]) -> None:
         """Watch the transports of all sources."""

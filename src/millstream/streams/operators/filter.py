@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from millstream.core._batch import select
 from millstream.streams._pull import Puller
+from millstream.streams.filters import predicate
 from millstream.streams.operators._apply import Apply, all_of, isawaitable
 
 __all__ = ["Filter"]
@@ -19,11 +20,11 @@ T = TypeVar("T")
 
 
 class Filter(Apply[T]):
-    """Keep the items for which all of `predicates`, sync or async, are true."""
+    """Keep the items for which all of `predicates`, sync or async, are true. A kind of events is one too."""
 
     def __init__(self, source: Puller[T], *predicates: Callable[[T], Any]) -> None:
         super().__init__(source)
-        self._keep = all_of(predicates)
+        self._keep = all_of(tuple(map(predicate, predicates)))
         self._plain: type = bool
 
     def _work(self, items: Iterator[Any], out: list[T]) -> None:

@@ -62,8 +62,8 @@ class Fan(Operator[T]):
         self._job = tasks.start(self.needs_tasks, self._work, self._end, partial(release, self._source))
 
     async def pull(self) -> list[T]:
-        """Nothing."""
-        return []
+        """Nobody pulls here: the branches are read."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
         """Stop the task, which closes the source; branches that still wait get StreamClosed."""

@@ -21,7 +21,7 @@ from millstream.streams._pull import Puller, close_iterator
 from millstream.streams._retry_after import retry_after
 from millstream.streams._tasks import Tasks
 from millstream.streams.sources._aiohttp import AiohttpResponse, as_response
-from millstream.streams.sources._coding import Inflated, codings, unreadable
+from millstream.streams.sources._coding import Inflated, codings, refuse_unreadable
 from millstream.streams.sources._transport import transport_error
 from millstream.streams.sources.body import BodySource
 
@@ -101,7 +101,7 @@ class ResponseSource(Puller[Event]):
 
     async def pull(self) -> list[Event]:
         """Return the events of the next chunk that completes any."""
-        return []  # not open; `open` puts the pull of the body here
+        raise NotImplementedError  # not open: `open` puts the pull of the body here
 
     async def aclose(self) -> None:
         """Close the response; the connection goes back to the pool only if the body was read to its end."""
@@ -120,12 +120,7 @@ class ResponseSource(Puller[Event]):
     async def _check(self, response: Response) -> None:
         if not accepts(response, self._decoder):
             raise refusal(response, self._decoder, await self._error_body(response))
-        if coded := unreadable(response):
-            raise UnexpectedContentType(
-                f"{self._decoder.provider} sent content encoding {coded!r}, which cannot be undone here",
-                content_type=response.headers.get("content-type", ""),
-                provider=self._decoder.provider,
-            )
+        refuse_unreadable(response, self._decoder.provider)
 
     async def _error_body(self, response: Response) -> bytes:
         """Read the beginning of the body: bounded in size and in time, and never worth a second error."""
