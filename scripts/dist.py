@@ -4,7 +4,7 @@
 2. Both hold what they must, nothing else, and one version; an extension exports its init function only.
 3. `twine check --strict`, `check-wheel-contents`, `auditwheel show`.
 4. For each Python at hand (or PYTHONS="python3.11 ..."): the sdist is installed into a new environment, and the tests
-   that it ships run against it, without `src/` beside them: the core of the suite, or with FULL=1 the whole.
+   that it ships run against that: the core of the suite, without `src/` beside it, or with FULL=1 the whole.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ CORE = "@tests/core.txt"  # without SDKs and frameworks
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     """Run a command, show it and what it says; exit if it fails."""
     print("$", *(Path(word).name if isinstance(word, Path) else word for word in command), flush=True)
-    done = subprocess.run([str(word) for word in command], cwd=cwd, stdout=subprocess.PIPE, text=True, check=False)
-    print(done.stdout, end="", flush=True)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return done.stdout
+    said = []
+    with subprocess.Popen([str(word) for word in command], cwd=cwd, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    if running.returncode:
+        sys.exit(running.returncode)
+    return "".join(said)
 
 
 def build() -> tuple[Path, Path]:
@@ -117,7 +121,10 @@ def try_out(python: str, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         archive.extractall(home / "unpacked", filter="data")
     [tree] = (home / "unpacked").iterdir()
-    shutil.rmtree(tree / "src")  # else it could be imported instead of what was installed
+    if not whole:
+        shutil.rmtree(tree / "src")  # what reads the sources is in the whole suite only
+    installed = "import millstream, sys; assert millstream.__file__.startswith(sys.prefix)"
+    run(home / "bin" / "python", "-c", installed, cwd=tree)
     run(home / "bin" / "python", "-m", "pytest", "-q", *([] if whole else [CORE]), cwd=tree)
 
 

@@ -40,7 +40,7 @@ def clients(n: int, turns: int, nice: int) -> tuple[list[str], list[list[str]]]:
     """Memory and CPU of every client; returns the text and the verdicts."""
     rows = [Consumer(client, n, nice) for client in CLIENTS]
     names = [row.client.name for row in rows]
-    opened, one, ten = {}, {name: [] for name in names}, {name: [] for name in names}
+    opened, one, ten, frozen = {}, *({name: [] for name in names} for _ in range(3))
     try:
         for row in rows:
             opened[row.client.name] = row.ask("open", n)
@@ -50,17 +50,24 @@ def clients(n: int, turns: int, nice: int) -> tuple[list[str], list[list[str]]]:
                 one[row.client.name] += row.ask("rounds", 1, 2)
                 ten[row.client.name] += row.ask("rounds", 10, 2)
             tell(f"turn {turn + 1} of {turns}")
+        for row in rows:
+            row.ask("freeze")
+        for _ in range(turns):
+            for row in rows:
+                frozen[row.client.name] += row.ask("rounds", 1, 2)
     finally:
         for row in rows:
             row.close()
     kib = {name: opened[name]["bytes"] / 1024 for name in names}
-    head = ["client", "KiB per stream", "us CPU per event, 1 per read", "10 per read", "us CPU to open"]
+    head = ["client", "KiB per stream", "us CPU per event, 1 per read", "the same after `gc.freeze()`", "10 per read"]
+    head.append("us CPU to open")
     cells = []
     for name in names:
-        cells.append([name, f"{kib[name]:.1f}", spread(one[name], 1e6), spread(ten[name], 1e6)])
+        cells.append([name, f"{kib[name]:.1f}", *(spread(row[name], 1e6) for row in (one, frozen, ten))])
         cells[-1].append(f"{opened[name]['cpu'] * 1e6:.0f}")
     above = kib[OURS] - kib[OURS_RAW]
     per_s = {1: 1 / middle(one[OURS]), 10: 1 / middle(ten[OURS])}
+    calm = 1 / middle(frozen[OURS])
     floor = {1: middle(one[OURS]) / middle(one[FLOOR]), 10: middle(ten[OURS]) / middle(ten[FLOOR])}
     text = [f"{n:,} streams of one process, {turns} turns of two rounds; CPU of the process, user and system.", ""]
     text += markdown(head, cells)
@@ -69,6 +76,7 @@ def clients(n: int, turns: int, nice: int) -> tuple[list[str], list[list[str]]]:
     verdicts = [
         verdict("memory per stream above the transport", "<= 8 KiB", above, above <= 8, " KiB"),
         verdict("typed events/s per core, 1 per read", ">= 100,000", per_s[1], per_s[1] >= 1e5),
+        verdict("the same after `gc.freeze()`", ">= 100,000", calm, calm >= 1e5),
         verdict("typed events/s per core, 10 per read", ">= 500,000", per_s[10], per_s[10] >= 5e5),
     ]
     for other in (AIOHTTP, HTTPX2):
@@ -84,6 +92,7 @@ def load(n: int, nice: int) -> tuple[list[str], list[list[str]]]:
         row = Consumer(client, n, nice)
         try:
             row.ask("open", n)
+            row.ask("freeze")
             most = 1 / middle(row.ask("rounds", 1, 4))
             calm = row.ask("rate", 0.7 * most, 1, RATE_SECONDS)
             most = 1 / middle(row.ask("rounds", OVERLOAD_EVENTS, 4))
@@ -111,7 +120,8 @@ def load(n: int, nice: int) -> tuple[list[str], list[list[str]]]:
     head = ["client", "events/s at 70 %", "lag p50, ms", "p99", "p99 less the waiting for the CPU", "delay p50, ms"]
     head += ["p99", "offered", "done per CPU second, of the peak", "memory grew by, MiB", "longest lag, ms"]
     head += ["longest silence, s"]
-    text = [f"{n:,} streams, each client alone: {RATE_SECONDS:g} s at 70 % with one event per write, then as long at"]
+    text = [f"{n:,} streams, each client alone, `gc.freeze()` called when they were open (docs/howto/tune.md):"]
+    text += [f"{RATE_SECONDS:g} s at 70 % with one event per write, then as long at"]
     text += [
         f"200 % with {OVERLOAD_EVENTS}. Lag: how much later than asked a sleep of 5 ms ends; delay: from the write"
     ]

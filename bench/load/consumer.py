@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -98,6 +99,11 @@ class Work:
             await self._until(due)
             spent.append((time.process_time() - begun) / (k * len(self.tallies)))
         return spent
+
+    async def freeze(self) -> None:
+        """Take all that there is from the garbage collector, as docs/howto/tune.md tells programs with many streams."""
+        gc.collect()
+        gc.freeze()
 
     async def rate(self, writes_per_s: float, k: int, seconds: float) -> dict[str, Any]:
         """Have so many writes a second come, whatever the client can do, and look how it fares."""

@@ -325,3 +325,14 @@ def test_what_came_before_an_exception_is_there(loop: Any) -> None:
     assert len(out) == 2
     with pytest.raises(TypeError):
         loop(str, 5, out, str)
+
+
+def test_a_source_that_awaits_who_waits_for_it_is_refused_and_goes_on() -> None:
+    class Itself(Serving[int]):
+        async def _refill(self) -> list[int]:
+            with pytest.raises(ValueError, match="already executing"):
+                waiting.send(None)
+            return [1]
+
+    waiting = anext(Itself())
+    assert value_of(waiting) == 1

@@ -125,16 +125,12 @@ for kind in KINDS.values():
 print("ok")
 """
 
+# Each interpreter a process can have: one that shares the GIL, and since 3.12 one with a GIL of its own (PEP 684).
 INTERPRETERS = """
 import sys
-try:
-    import _interpreters as interpreters
-except ImportError:
-    import _xxsubinterpreters as interpreters
 from millstream.core import JSONParser
 parser = JSONParser()
 parser.feed('["a')
-other = interpreters.create()
 code = '''
 try:
     import millstream.core
@@ -143,9 +139,17 @@ except ImportError as error:
 else:
     raise AssertionError("was loaded twice")
 '''
-failed = interpreters.run_string(other, code)
-assert failed is None, failed
-interpreters.destroy(other)
+if sys.version_info >= (3, 13):
+    import _interpreters as interpreters
+    others = [interpreters.create("legacy"), interpreters.create("isolated")]
+    assert interpreters.get_config(others[1]).gil == "own"
+else:
+    import _xxsubinterpreters as interpreters
+    others = [interpreters.create(isolated=False), interpreters.create(isolated=True)]
+for other in others:
+    failed = interpreters.run_string(other, code)
+    assert failed is None, failed
+    interpreters.destroy(other)
 parser.feed('b"]')
 assert parser.value == ["ab"]
 print("ok")

@@ -8,13 +8,18 @@ a backend that needs a scope for each pull) is a coroutine of the subclass. Know
 how to find it. Cost: an item takes 10 ns on 3.11, where the interpreter takes the result from the slot `am_send`;
 since 3.12 it calls `tp_iternext`, and the StopIteration that carries the item makes that 35 ns. Cython cannot write
 these two, so they are put in at the end of the file; what Python code calls (`send`, `__next__`) does the same.
-Source: PEP 492, PEP 380, CPython's C API reference, "Async Object Structures".
+
+A stream is for one task. Where there is no GIL, threads that share one all the same wait for each other, as they would
+for the GIL, and no object is used again: how many references others hold cannot be known there.
+Source: PEP 492, PEP 380, PEP 703, CPython's C API reference, "Async Object Structures".
 """
 
 cimport cython
 from cpython.exc cimport PyErr_Restore
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
+
+from millstream.core._gil cimport GIL
 
 from types import CoroutineType, GenericAlias
 
@@ -106,6 +111,7 @@ cdef class Serving(Waiter):
     def __aiter__(self):
         return self
 
+    @cython.critical_section
     def __anext__(self):
         """Return the next item, once it is awaited.
 
@@ -116,8 +122,10 @@ cdef class Serving(Waiter):
         if self._served >= len(self._items):
             return refill(self, False)
         cdef Next next_ = self._spare
-        if next_ is None or Py_REFCNT(next_) > 2:  # somebody has kept it
-            self._spare = next_ = Next.__new__(Next)
+        if not GIL or next_ is None or Py_REFCNT(next_) > 2:  # somebody has kept it
+            next_ = Next.__new__(Next)
+            if GIL:
+                self._spare = next_
         elif next_._refill is not None:
             next_._refill = None
         next_._owner = self
@@ -127,16 +135,19 @@ cdef class Serving(Waiter):
         """Return the next batch when awaited, or what is left of this one. Raises: as `__anext__`."""
         return refill(self, True)
 
+    @cython.critical_section
     def _rest(self):
         """Return what was pulled and not served yet; it is served no more."""
         rest = self._items[self._served :]
         self._items, self._served = [], 0
         return rest
 
+    @cython.critical_section
     def _pull_with(self, pull):
         """From now on call `pull`, without asking `_refill`; None: ask again."""
         self._pull = pull
 
+    @cython.critical_section
     def _breathed(self):
         """Note a checkpoint."""
         self._pulls, self._fair_until = 0, 0.0
@@ -152,6 +163,7 @@ cdef class Serving(Waiter):
         """
         raise NotImplementedError
 
+    @cython.critical_section
     def _pulled(self):
         """Return the next batch, or [] at the end, when awaited: now, whoever waits for a turn."""
         cdef Refill pulling = refill(self, True)
@@ -159,6 +171,7 @@ cdef class Serving(Waiter):
         pulling.begin()
         return pulling
 
+    @cython.critical_section
     def _must_breathe(self):
         """Whether a checkpoint is due (S17)."""
         return self.must_breathe()
@@ -193,6 +206,7 @@ cdef class Refill:
     cdef bint _whole
     cdef bint _raw  # an empty batch is a result
     cdef bint _suspended
+    cdef bint _running  # in `_inner`, which must not go away meanwhile
 
     def __await__(self):
         return self
@@ -203,7 +217,7 @@ cdef class Refill:
     def send(self, value):
         """Begin, or go on. Raises: StopIteration: its value is the item."""
         cdef PyObject *found = NULL
-        cdef PySendResult status = refill_send(<PyObject *>self, <PyObject *>value, &found)
+        cdef PySendResult status = PyIter_Send(<PyObject *>self, <PyObject *>value, &found)
         result = <object>found
         Py_DECREF(result)
         if status == PYGEN_RETURN:
@@ -218,7 +232,9 @@ cdef class Refill:
         if self._phase == NEW:  # as a coroutine that has not begun: it is over, and nothing has happened
             self._phase = OVER
             return self._owner._refill().throw(*error)
-        cdef PySendResult status = self.go(NULL, error, &found)
+        cdef PySendResult status
+        with cython.critical_section(self, self._owner):
+            status = self.go(NULL, error, &found)
         result = <object>found
         Py_DECREF(result)
         if status == PYGEN_RETURN:
@@ -252,14 +268,19 @@ cdef class Refill:
         """Let what it waits for go on, with a value or an error."""
         cdef PySendResult status
         cdef Serving owner = self._owner
+        if self._running:
+            raise ValueError("coroutine already executing")
         while True:
             failure = None
+            self._running = True
             try:
                 if error is None:
                     status = PyIter_Send(<PyObject *>self._inner, value, found)
                 else:
                     status = throw_into(self._inner, error, found)
+                self._running = False
             except BaseException as raised:
+                self._running = False
                 if self._phase != PULLING:
                     self._phase, self._inner = OVER, None
                     raise
@@ -372,7 +393,7 @@ cdef class Watched:
     def send(self, value):
         """Begin, or go on. Raises: StopIteration: its value is the result."""
         cdef PyObject *found = NULL
-        cdef PySendResult status = watched_send(<PyObject *>self, <PyObject *>value, &found)
+        cdef PySendResult status = PyIter_Send(<PyObject *>self, <PyObject *>value, &found)
         result = <object>found
         Py_DECREF(result)
         if status == PYGEN_RETURN:
@@ -431,7 +452,7 @@ cdef class Next:
     def send(self, value):
         """Begin, or go on. Raises: StopIteration: its value is the item."""
         cdef PyObject *found = NULL
-        cdef PySendResult status = next_send(<PyObject *>self, <PyObject *>value, &found)
+        cdef PySendResult status = PyIter_Send(<PyObject *>self, <PyObject *>value, &found)
         result = <object>found
         Py_DECREF(result)
         if status == PYGEN_RETURN:
@@ -448,11 +469,12 @@ cdef class Next:
             self._handed_over().close()
 
     cdef Refill _handed_over(self):
-        if self._refill is None:
-            if self._owner is None:
-                raise RuntimeError("cannot reuse already awaited coroutine")
-            self._refill, self._owner = refill(self._owner, False), None
-        return self._refill
+        with cython.critical_section(self):
+            if self._refill is None:
+                if self._owner is None:
+                    raise RuntimeError("cannot reuse already awaited coroutine")
+                self._refill, self._owner = refill(self._owner, False), None
+            return self._refill
 
 
 cdef PySendResult next_send(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
@@ -464,8 +486,13 @@ cdef PySendResult next_send(PyObject *op, PyObject *value, PyObject **found) exc
         refill_ = (<Next>op)._handed_over()
         return refill_send(<PyObject *>refill_, value, found)
     (<Next>op)._owner = None
-    found[0] = PyList_GET_ITEM(owner._items, owner._served)
-    Py_INCREF(<object>found[0])
+    if GIL:
+        found[0] = PyList_GET_ITEM(owner._items, owner._served)
+        Py_INCREF(<object>found[0])
+    else:
+        item = owner._items[owner._served]  # the batch may be a list that somebody else has, too
+        Py_INCREF(item)
+        found[0] = <PyObject *>item
     owner._served += 1
     return PYGEN_RETURN
 
@@ -496,12 +523,12 @@ cdef int stop_with(Serving owner, PyObject *found) except -1:
     carries it is used again: a new one would cost 60 ns. Not if anybody has kept or caught it. Returns 0, which is no
     error to Cython: for one it would add a traceback, at 200 ns, and nothing could be used again.
     """
-    stop = None if owner is None else owner._stop
+    stop = None if owner is None or not GIL else owner._stop
     cdef Stop *fields = <Stop *><PyObject *>stop
     if stop is None or Py_REFCNT(stop) > 2 or fields.traceback != NULL or fields.context != NULL:
         stop = StopIteration()
         fields = <Stop *><PyObject *>stop
-        if owner is not None:
+        if GIL and owner is not None:
             owner._stop = stop
     cdef PyObject *before = fields.value
     fields.value = found
@@ -512,11 +539,38 @@ cdef int stop_with(Serving owner, PyObject *found) except -1:
     return 0
 
 
-(<Slots *>Next).tp_as_async.am_send = next_send
-(<Slots *>Next).tp_iternext = next_iternext
-(<Slots *>Refill).tp_as_async.am_send = refill_send
-(<Slots *>Refill).tp_iternext = refill_iternext
-(<Slots *>Watched).tp_as_async.am_send = watched_send
+cdef PySendResult next_send_locked(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
+    with cython.critical_section(<object>op):
+        owner = (<Next>op)._owner
+        with cython.critical_section(<object>op if owner is None else owner):
+            return next_send(op, value, found)
+
+
+cdef PySendResult refill_send_locked(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
+    with cython.critical_section(<object>op, (<Refill>op)._owner):
+        return refill_send(op, value, found)
+
+
+cdef PySendResult watched_send_locked(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
+    with cython.critical_section(<object>op, (<Watched>op)._waiter):
+        return watched_send(op, value, found)
+
+
+cdef PyObject *iternext_locked(PyObject *op) except NULL:
+    """As `send(None)`."""
+    cdef PyObject *found = NULL
+    cdef PySendResult status = PyIter_Send(op, <PyObject *>None, &found)
+    if status == PYGEN_NEXT:
+        return found
+    stop_with(None, found)
+    return NULL
+
+
+(<Slots *>Next).tp_as_async.am_send = next_send if GIL else next_send_locked
+(<Slots *>Next).tp_iternext = next_iternext if GIL else iternext_locked
+(<Slots *>Refill).tp_as_async.am_send = refill_send if GIL else refill_send_locked
+(<Slots *>Refill).tp_iternext = refill_iternext if GIL else iternext_locked
+(<Slots *>Watched).tp_as_async.am_send = watched_send if GIL else watched_send_locked
 
 
 def apply(fn, items, list out not None, object plain):

@@ -21,6 +21,7 @@ from libc.string cimport memcpy
 
 from millstream.core._buffer cimport buffer_append, buffer_clear, buffer_free, buffer_reserve
 from millstream.core._delta cimport APPEND, END, SET, SET_ARRAY, SET_OBJECT, Delta, Op
+from millstream.core._gil cimport GIL
 from millstream.core._json_value cimport (
     KEYS, float_value, int_value, known_value, literal_value, strings_clear, strings_init, text_value
 )
@@ -474,8 +475,8 @@ cdef class JSONParser(Parser):
         unless they put keys of their own into the live value."""
         cdef PyObject *s
         cdef PyObject *none = <PyObject *>None
-        if self._m.text.n <= SHORT:
-            pass  # a new str is cheaper than taking the old one out
+        if self._m.text.n <= SHORT or not GIL:
+            pass  # a new str is cheaper than taking the old one out, or another thread may be about to take it
         elif self._container is None:
             s = <PyObject *>self._root
             if self._is_shown(s):

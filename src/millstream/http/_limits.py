@@ -10,5 +10,5 @@ HIGH_WATER_BYTES = 64 * 1024  # unread by the consumer, before reading pauses
 
 # uvloop reads from all sockets that have something before any consumer runs: 10,000 streams that are behind would bring
 # 640 MB at once. So when all together have the first of these unread, each may read the second, and then waits.
-LOOP_HIGH_WATER_BYTES = 8 * 1024 * 1024
-SMALL_READ_BYTES = 4 * 1024
+LOOP_HIGH_WATER_BYTES = 32 * 1024 * 1024
+SMALL_READ_BYTES = 8 * 1024
