@@ -15,7 +15,7 @@ CORPUS = HERE / "corpus"
 # target -> the corpora it starts from
 C_TARGETS = {
     "json": ["json"], "sse": ["sse"], "scan": ["json", "sse", "scan"], "num": ["num"],
-    "shape": ["shape"], "work": ["json", "work"],
+    "shape": ["shape"], "pick": ["pick", "json"], "work": ["json", "work"],
 }  # fmt: skip
 PY_TARGETS = {
     "sse": ["sse"], "ndjson": ["ndjson", "json"], "json": ["json"], "partial": ["json"], "decoders": ["decoders"],

@@ -15,24 +15,28 @@ from protocols.decoding import wire
 FILES = sorted((CORPUS / "decoders").glob("*~text"))
 
 
+@pytest.mark.parametrize("rules", [True, False], ids=["rules", "no rules"])
 @pytest.mark.parametrize("shapes", [True, False], ids=["shapes", "no shapes"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_out_of_memory_in_the_middle_closes_a_decoder_until_reset(path: Path, shapes: bool) -> None:
+def test_out_of_memory_in_the_middle_closes_a_decoder_until_reset(path: Path, shapes: bool, rules: bool) -> None:
     api, body = path.name.split("~")[0], path.read_bytes()
-    whole = ms.decoder(api, shapes=shapes)
+    whole = ms.decoder(api, shapes=shapes, rules=rules)
     want = wire(whole.feed(body) + whole.close())
-    decoder = ms.decoder(api, shapes=shapes)
-    name = "_object" if hasattr(decoder, "_object") else "_message"
+    decoder = ms.decoder(api, shapes=shapes, rules=rules)
+    # A rule calls few methods; without them each message is one call.
+    name, n_before = "_object" if hasattr(decoder, "_object") else "_message", 1
+    if rules and decoder.rules:
+        name, n_before = "_begin", 0
     read, n = getattr(decoder, name), 0
 
-    def fails_at_the_second(*message: Any) -> None:
+    def fails(*message: Any) -> None:
         nonlocal n
         n += 1
-        if n == 2:
+        if n > n_before:
             raise MemoryError
         read(*message)
 
-    setattr(decoder, name, fails_at_the_second)
+    setattr(decoder, name, fails)
     with pytest.raises(MemoryError):
         decoder.feed(body)
     for call in (lambda: decoder.feed(body), decoder.close, lambda: decoder.feed(b"")):
