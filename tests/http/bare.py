@@ -33,7 +33,7 @@ def chunked(*pieces: bytes, headers: str = "", end: bytes = b"0\r\n\r\n") -> byt
 class Peer:
     """One connection, seen from the server.
 
-    Attributes: head, body: of the last request; n_requests: so far. gone: set when the client has closed.
+    Attributes: head: of the last request; n_requests: so far. gone: set when the client has closed, or this side has.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -164,5 +164,5 @@ class Bare:
                     else:
                         self.play(peer)
             finally:
-                peer.gone.set()
                 sock.close()
+                peer.gone.set()  # not before: who waits for it may rely on the end, or the reset, having been sent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -341,12 +342,9 @@ async def test_a_fresh_connection_that_is_closed_is_an_error(client: Any, server
 
 
 async def test_a_connection_that_the_server_closed_meanwhile_is_not_tried(client: Any, server: Bare) -> None:
-    closed: list[Peer] = []
-
     def play(peer: Peer) -> None:
         peer.send(answer(b"fine"))
         peer.close()
-        closed.append(peer)
 
     server.play = play
     for _ in range(3):
@@ -363,9 +361,57 @@ async def test_nor_is_it_if_the_loop_was_too_busy_to_see(client: Any, server: Ba
     server.play = play
     for _ in range(3):
         assert (await client.post(f"{server.url}/it")).text == "fine"
-        while server.peers[-1].sock.fileno() != -1:
-            pass  # the loop does not run
+        assert server.peers[-1].gone.wait(WITHIN)  # the loop does not run
     assert [peer.n_requests for peer in server.peers] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("end", [Peer.close, Peer.reset])
+async def test_nor_is_it_if_it_was_given_to_somebody_who_waits(server: Bare, end: Callable[[Peer], None]) -> None:
+    answered = threading.Event()
+
+    def play(peer: Peer) -> None:
+        peer.send(answer(b"fine"))
+        if peer is server.peers[0]:
+            answered.wait(WITHIN)
+            end(peer)
+
+    async def first() -> None:
+        assert (await client.post(f"{server.url}/it")).text == "fine"
+        answered.set()  # the other one has the connection already, and has not run since
+        assert server.peers[0].gone.wait(WITHIN)
+
+    server.play = play
+    limits = httpx2.Limits(max_connections=1)
+    async with httpx2.AsyncClient(transport=Transport(limits=limits)) as client, anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        while not server.peers:
+            await anyio.lowlevel.checkpoint()
+        assert (await client.post(f"{server.url}/it")).text == "fine"
+    assert [peer.n_requests for peer in server.peers] == [1, 1]
+
+
+async def test_an_answer_before_a_reset_is_read_though_sending_fails(client: Any, server: Bare) -> None:
+    refused = threading.Event()
+    n_after = 0
+
+    def refuse(peer: Peer) -> None:
+        peer.send(answer(b"too large", status="413 Too Large"))
+        peer.reset()
+        refused.set()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal n_after
+        yield b"begin"
+        assert refused.wait(WITHIN)  # the loop does not run, so the answer is not read
+        while n_after < 1000:  # nor does it from here on: nothing of this waits
+            n_after += 1
+            yield b"x" * 10
+
+    server.play = refuse
+    response = await client.post(f"{server.url}/it", content=pieces())
+    assert (response.status_code, response.text) == (413, "too large")
+    assert n_after < 5
+    await echoes(client, server)
 
 
 @pytest.mark.parametrize("surplus", [b"garbage", answer(b"poison"), b"HTTP/1.1 200 OK\r\n"])

@@ -108,3 +108,43 @@ async def test_a_stale_one_is_closed_once_though_several_find_it() -> None:
         tasks.start_soon(opened, pool, B)
     assert [wire.closes for wire in wires] == [1] * 4
     await all_places_are_free(pool, 2)
+
+
+async def test_one_that_becomes_stale_while_another_is_closed_is_not_given_away() -> None:
+    class Last(Wire):
+        stale = True
+
+        async def aclose(self) -> None:
+            await super().aclose()
+            first.stale = True
+
+    pool = Pool(4, None, None)
+    first = await opened(pool, A)
+    last = Last()
+    assert await pool.acquire(A, None) is None
+    pool.opened(last)
+    await pool.release(first, A)
+    await pool.release(last, A)
+    assert await opened(pool, A) not in (first, last)
+    assert (first.closes, last.closes) == (1, 1)
+    await all_places_are_free(pool, 3)
+
+
+async def test_one_that_becomes_stale_on_its_way_to_somebody_who_waits_is_replaced() -> None:
+    pool = Pool(1, None, None)
+    wire = await opened(pool, A)
+    got: list[Wire] = []
+
+    async def ask() -> None:
+        got.append(await opened(pool, A))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        await pool.release(wire, A)
+        wire.stale = True
+    assert (got == [wire], wire.closes) == (False, 1)
+    await pool.discard(got[0])
+    await pool.aclose()
+    assert wire.closes == 1
+    assert await pool.acquire(A, 0.01) is None

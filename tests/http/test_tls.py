@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -174,3 +175,24 @@ async def test_a_large_body_is_sent(secure: Bare) -> None:
     async with httpx2.AsyncClient(transport=Transport(verify=trusting())) as client:
         assert (await client.post(f"{secure.url}/it", content=b"x" * 2_000_000)).text == "ok"
     assert found == [b"x" * 2_000_000]
+
+
+async def test_a_reset_in_the_middle_of_an_upload_is_an_error_of_reading(secure: Bare) -> None:
+    refused = threading.Event()
+
+    def refuse(peer: Peer) -> None:
+        peer.send(answer(b"too large", status="413 Too Large"))
+        peer.reset()
+        refused.set()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"begin"
+        assert refused.wait(5)  # the loop does not run, so the answer is not read
+        for _ in range(100):
+            yield b"x" * 10
+
+    secure.play = refuse
+    async with httpx2.AsyncClient(transport=Transport(verify=trusting())) as client:
+        with pytest.raises(httpx2.ReadError):  # unlike without TLS: what has come is not decrypted any more
+            await client.post(f"{secure.url}/it", content=pieces())
+        assert (await client.get(f"{secure.url}/echo/token")).text == "token"

@@ -74,3 +74,51 @@ def test_what_leaves_together_is_bounded_in_orders_and_bytes(anyio_backend: str)
         assert [order for batch in batches for order in batch] == made
         orders.put(None)
         assert _batch(orders) == []
+
+
+async def test_an_interrupt_while_orders_are_told_leaves_nobody_waiting(
+    on_redis: OnRedis, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("orders are told by trio itself, which defers the interrupt")
+    lane = Lane(connector(on_redis.server.url), 5.0)
+    await lane.call("PING")
+    carrier: Any = lane._carrier
+    orders = [lane._order([("PING",)]) for _ in range(3)]
+    carrier._batch, answer = [carrier._waiting.popleft() for _ in range(2)], _Order.answer
+
+    def interrupted(order: _Order, answers: Any) -> None:
+        monkeypatch.setattr(_Order, "answer", answer)
+        answer(order, answers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Order, "answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        carrier._done([b"PONG", b"PONG"])
+    with anyio.fail_after(10):
+        answers = [(await order.wait())[0] for order in orders]
+    assert (answers[0], answers[1].reason, answers[2]) == (b"PONG", "connection", b"PONG")
+    lane.close()
+
+
+async def test_what_cannot_be_sent_fails_alone_and_holds_nobody_up(lane: Lane, anyio_backend: str) -> None:
+    """A lone surrogate in a text is enough: it may come from anywhere."""
+    answers: list[Any] = []
+
+    async def order(*command: Any) -> None:
+        try:
+            answers.append(await lane.call(*command))
+        except LogError as error:
+            answers.append((error.reason, error.retryable))
+
+    await lane.call("DEL", "x")
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:  # first while it connects, then with others beside it
+            tasks.start_soon(order, "SET", "x", "\ud800")
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                for value in (object(), b"1", "\ud800", b"2"):
+                    tasks.start_soon(order, "RPUSH", "x", value)
+        assert await lane.call("LLEN", "x") == 4
+    assert answers.count(("refused", False)) == 5
+    assert sorted(answer for answer in answers if isinstance(answer, int)) == [1, 2, 3, 4]

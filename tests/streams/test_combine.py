@@ -79,6 +79,17 @@ async def test_lossless_if_asked_for() -> None:
     assert got == events(50)
 
 
+@pytest.mark.parametrize(
+    "select", [ms.ToolCall, (ms.ToolCall, ms.Finish), ms.EventType.TOOL_CALL, ms.filters.kinds(ms.ToolCall)]
+)
+async def test_what_is_handed_out_is_selected_by_kind_too(select: Any) -> None:
+    got: list[Any] = []
+    assert await fan_out(Probe(events(3)), got.append, select=select) == [0]
+    assert got == events(3)[3:4] + [FINISH] * isinstance(select, tuple)
+    async with ms.Stream(Probe(events(3))).broadcast(1, select=select) as (branch,):
+        assert await branch.collect() == got
+
+
 def print_nothing(event: Any) -> None:
     pass
 

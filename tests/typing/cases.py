@@ -88,6 +88,10 @@ async def narrowing(events: ms.Stream[ms.Event]) -> None:
 async def handlers(events: ms.Stream[ms.Event]) -> None:
     await ms.fan_out(events, handle, handle_later, lambda delta: len(delta.text), handle_any)
     await ms.fan_out(events, handle_call, select=ms.filters.kinds(ms.ToolCall))
+    await ms.fan_out(events, handle_call, select=ms.ToolCall)
+    await ms.fan_out(events, handle, select=ms.ToolCall)  # type: ignore[arg-type]  # pyright: ignore
+    await ms.fan_out(events, handle_any, select=(ms.ToolCall, ms.TextDelta))
+    await ms.fan_out(events, handle_any, select=ms.EventType.TOOL_CALL)
     await ms.fan_out(events, handle_any, select=None)
     await ms.fan_out(events, handle_call)  # type: ignore[arg-type]  # pyright: ignore
 

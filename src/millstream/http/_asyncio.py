@@ -91,7 +91,7 @@ class AsyncioWire(asyncio.BufferedProtocol):
 
     async def send(self, data: bytes, seconds: float | None) -> None:
         """Send, and wait while the other side takes nothing. Raises: WriteError, WriteTimeout."""
-        was_lost = self._is_lost
+        was_lost = self._is_lost or self._transport.is_closing()  # the loop says the former a turn after the latter
         if not was_lost:
             self._transport.write(data)
         del data  # keys are in it, and frames in tracebacks
@@ -211,8 +211,19 @@ class AsyncioWire(asyncio.BufferedProtocol):
             if exc is None:
                 self._exchange.feed_eof()
             else:
+                self._read_the_rest(self._exchange)
                 self._exchange.fail(httpx2.ReadError(f"the connection was lost ({type(exc).__name__})"))
         self._wake()
+
+    def _read_the_rest(self, exchange: Exchange) -> None:
+        # The loop gives up reading where sending fails, but what the server has said before it closed is still there.
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return
+        n_bytes = 0
+        with suppress(OSError):
+            while n_bytes <= HIGH_WATER_BYTES and (n := self.socket.recv_into(self._shared.view)):
+                exchange.feed(self._shared.view[:n])
+                n_bytes += n
 
     def pause_writing(self) -> None:
         self._is_writing_paused = True

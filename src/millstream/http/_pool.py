@@ -122,7 +122,11 @@ class Pool:
         if not waiting.granted.is_set():
             await self._give_up(waiting)
             raise httpx2.PoolTimeout(f"no connection was free for {seconds:g} s (limits of the transport)")
-        return waiting.wire
+        wire = waiting.wire
+        if wire is not None and wire.is_stale():  # it was not when it was given, some turns of the event loop ago
+            await self._close_for_place(wire)
+            return None
+        return wire
 
     async def _give_up(self, waiting: _Waiting) -> None:
         if not waiting.granted.is_set():
@@ -133,6 +137,7 @@ class Pool:
             await self.discard(None)
 
     async def _close_for_place(self, wire: Any) -> None:
+        self._busy.discard(wire)
         try:
             await wire.aclose()
         except BaseException:
@@ -140,7 +145,11 @@ class Pool:
             raise
 
     async def _close_the_stale(self) -> None:
+        while stale := self._stale():  # again, as others may become stale while these are closed
+            for wire in stale:
+                if self._idle.pop(wire, None) is not None:
+                    await self.discard(wire)
+
+    def _stale(self) -> list[Any]:
         now = monotonic()
-        for wire in [wire for wire in self._idle if wire.expires_at < now or wire.is_stale()]:
-            if self._idle.pop(wire, None) is not None:
-                await self.discard(wire)
+        return [wire for wire in self._idle if wire.expires_at < now or wire.is_stale()]

@@ -11,7 +11,7 @@ from typing import Any
 from millstream.errors import LogError
 from millstream.relay import _scripts as lua
 
-__all__ = ["Command", "Connection", "log_error"]
+__all__ = ["Command", "Connection", "Unsendable", "log_error"]
 
 Command = tuple[Any, ...]
 
@@ -46,8 +46,14 @@ REASONS = {
 }
 
 
+class Unsendable(Exception):
+    """A command has an argument that Redis cannot be sent, its `__cause__` says which; nothing was sent."""
+
+
 def log_error(error: Exception) -> LogError:
     """Return our exception for one of redis-py. The text names no host and no key: those stay in `__cause__`."""
+    if isinstance(error, Unsendable) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     text = str(error)  # of an error inside a script, older servers put the word in the middle: "... -OOM command"
     names = [text.partition(" ")[0], *re.findall(r"-([A-Z]+)\b", text), *(cls.__name__ for cls in type(error).__mro__)]
     reason, retryable = next((REASONS[name] for name in names if name in REASONS), ("refused", False))
@@ -74,7 +80,7 @@ class Connection:
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands and return their answers; an answer may be an exception of the server's. Blocks.
 
-        Raises: what redis-py raises when the connection fails; it is closed then.
+        Raises: what redis-py raises when the connection fails; it is closed then. Unsendable.
         """
         answers = self._exchange(commands)
         again = to_repeat(commands, answers)
@@ -85,9 +91,10 @@ class Connection:
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         if self.is_cluster:
             return [self._one(command) for command in commands]
+        data = [self.packed(commands)]
         try:
             self.connect()
-            self._wire.send_packed_command(self._wire.pack_commands(commands))
+            self._wire.send_packed_command(data)
             answers = [self._answer() for _ in commands]
         except BaseException:
             self._wire.disconnect()  # an answer may still be under way: nobody must get it (S5)
@@ -113,7 +120,8 @@ class Connection:
                 command = ("EVAL", script, *command[2:])
             return self._wire.execute_command(*command)
         except Exception as error:
-            if not any(cls.__name__ == "ResponseError" for cls in type(error).__mro__):
+            # Arguments that cannot be sent are the fault of the command too, and not of the others.
+            if not any(cls.__name__ in ("ResponseError", "DataError", "UnicodeError") for cls in type(error).__mro__):
                 raise
             return error
 
@@ -145,8 +153,11 @@ class Connection:
         return self._wire._sock
 
     def packed(self, commands: Sequence[Command]) -> bytes:
-        """Return commands as they are sent."""
-        return b"".join(self._wire.pack_commands(commands))
+        """Return commands as they are sent. Raises: Unsendable."""
+        try:
+            return b"".join(self._wire.pack_commands(commands))
+        except Exception as error:
+            raise Unsendable from error
 
 
 def to_repeat(commands: Sequence[Command], answers: Sequence[Any]) -> list[Command]:

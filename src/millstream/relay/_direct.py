@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from threading import Thread
 from typing import Any
 
-from millstream.relay._connection import Command, Connection, is_of_a_replica, repeated, to_repeat
+from millstream.relay._connection import Command, Connection, Unsendable, is_of_a_replica, repeated, to_repeat
 
 __all__ = ["Direct", "is_possible"]
 
@@ -94,11 +94,15 @@ class Direct:
             self._send(self._commands)
 
     def _send(self, commands: Sequence[Command]) -> None:
+        try:
+            self._rest = self._connection.packed(commands)
+        except Unsendable as error:
+            self._answered(error)
+            return
         self._missing = len(commands)
         self._deadline = self._loop.time() + self._timeout
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._ring)
-        self._rest = self._connection.packed(commands)
         self._write()
         if self._rest and self._sock is not None:
             self._loop.add_writer(self._sock, self._writable)

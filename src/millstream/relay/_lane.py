@@ -18,7 +18,7 @@ from typing import Any
 from anyio import Event
 
 from millstream.errors import LogError
-from millstream.relay._connection import Command, Connection, log_error
+from millstream.relay._connection import Command, Connection, Unsendable, log_error
 from millstream.relay._direct import Direct, is_possible
 from millstream.streams._handoff import Signal
 from millstream.streams._interrupt import soon_from_threads, task_finder
@@ -161,6 +161,7 @@ class _InLoop:
         self._waiting: deque[_Order] = deque()
         self._batch: list[_Order] = []
         self._is_busy = False
+        self._n_alone = 0  # how many of those that wait leave one by one, as one of them cannot be sent
 
     def put(self, order: _Order) -> None:
         self._waiting.append(order)
@@ -172,17 +173,28 @@ class _InLoop:
         if not self._waiting:  # closed meanwhile
             return
         n_bytes = 0
-        while self._waiting and len(self._batch) < MAX_ORDERS and n_bytes < MAX_ORDER_BYTES:
+        n_orders = 1 if self._n_alone else MAX_ORDERS
+        self._n_alone = max(0, self._n_alone - 1)
+        while self._waiting and len(self._batch) < n_orders and n_bytes < MAX_ORDER_BYTES:
             self._batch.append(self._waiting.popleft())
             n_bytes += self._batch[-1].n_bytes() if self._waiting else 0
         self._direct.exchange([command for order in self._batch for command in order.commands])
 
     def _done(self, answers: list[Any] | Exception) -> None:
         batch, self._batch = self._batch, []
-        self._answered(batch, answers)
-        self._is_busy = bool(self._waiting)
-        if self._is_busy:
-            self._direct.soon(self._next)
+        try:
+            if isinstance(answers, Unsendable) and len(batch) > 1:
+                self._waiting.extendleft(reversed(batch))
+                self._n_alone = len(batch)
+            else:
+                self._answered(batch, answers)
+        except BaseException:  # a KeyboardInterrupt: those that were not told yet still wait, and so do the next ones
+            self._answered(batch, ConnectionError("interrupted"))
+            raise
+        finally:
+            self._is_busy = bool(self._waiting)
+            if self._is_busy:
+                self._direct.soon(self._next)
 
     def close(self) -> None:
         self._waiting.clear()
@@ -216,18 +228,22 @@ def _work(
     over: Callable[[], None],
 ) -> None:
     """What the thread does, until None is ordered."""
-    while batch := _batch(orders):
-        answers: list[Any] | Exception
-        try:
-            answers = connection.exchange([command for order in batch for command in order.commands])
-        except Exception as error:
-            answers = error
-        try:
-            soon(answered, batch, answers)
-        except RuntimeError:  # the event loop has ended without a word
-            return
-    with suppress(RuntimeError):
+    with suppress(RuntimeError):  # the event loop has ended without a word
+        while batch := _batch(orders):
+            answers = _answers(connection, batch)
+            if isinstance(answers, Unsendable) and len(batch) > 1:  # who else is in it need not know
+                for order in batch:
+                    soon(answered, [order], _answers(connection, [order]))
+            else:
+                soon(answered, batch, answers)
         soon(over)
+
+
+def _answers(connection: Connection, batch: list[_Order]) -> list[Any] | Exception:
+    try:
+        return connection.exchange([command for order in batch for command in order.commands])
+    except Exception as error:
+        return error
 
 
 def _batch(orders: SimpleQueue[_Order | None]) -> list[_Order]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from millstream.events import EventType
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._core import StreamCore
 from millstream.streams._handoff import Rules
@@ -152,7 +153,7 @@ class Concurrent(Sequential[T]):
         *,
         buffer: int = 20,
         overflow: Overflow = "drop_newest",
-        select: Callable[[T], bool] | None = None,
+        select: Callable[[T], bool] | type | tuple[type, ...] | EventType | None = None,
         protect: Callable[[T], bool] | None = None,
         on_drop: Callable[[T], object] | None = None,
         on_backpressure: Callable[[int, float], object] | None = None,
@@ -160,7 +161,8 @@ class Concurrent(Sequential[T]):
     ) -> Branches[T]:
         """Give every item, or those that `select` accepts, to each of `n` streams that has room for it.
 
-        Each has a buffer of its own of `buffer` items, and counts what it lost in `dropped`.
+        `select` is a plain function or a kind, as for `filter`. Each has a buffer of its own of `buffer` items, and
+        counts what it lost in `dropped`.
         """
         rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, on_backpressure=on_backpressure, clock=clock)
         return self._branches(n, buffer=buffer, rules=rules, select=select, name="broadcast")

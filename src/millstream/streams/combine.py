@@ -7,7 +7,7 @@ from typing import Any, TypeGuard, TypeVar, overload
 
 from anyio import create_task_group
 
-from millstream.events import TextDelta
+from millstream.events import EventType, TextDelta
 from millstream.streams._handoff import Rules
 from millstream.streams._stream import Stream
 from millstream.streams._tasks import only
@@ -70,7 +70,7 @@ async def fan_out(
     *handlers: Callable[[E], Any],
     buffer: int = ...,
     overflow: Overflow = ...,
-    select: KindFilter[E] | Callable[[Any], TypeGuard[E]],
+    select: type[E] | tuple[type[E], ...] | KindFilter[E] | Callable[[Any], TypeGuard[E]],
     on_drop: Callable[[E], object] | None = ...,
 ) -> list[int]: ...
 
@@ -81,7 +81,7 @@ async def fan_out(
     *handlers: Callable[[T], Any],
     buffer: int = ...,
     overflow: Overflow = ...,
-    select: Callable[[T], bool] | None,
+    select: Callable[[T], bool] | EventType | None,
     on_drop: Callable[[T], object] | None = ...,
 ) -> list[int]: ...
 
@@ -91,7 +91,7 @@ async def fan_out(
     *handlers: Callable[[Any], Any],
     buffer: int = 20,
     overflow: Overflow = "drop_newest",
-    select: Callable[[Any], bool] | None = is_text,
+    select: Any = is_text,
     on_drop: Callable[[Any], object] | None = None,
 ) -> list[int]:
     """Call every handler, sync or async, with every item, each in a task of its own, to the end of the source.
@@ -102,7 +102,8 @@ async def fan_out(
         handlers: any number; without one the source is only consumed.
         buffer: how many items may wait for each handler.
         overflow: what becomes of an item for which there is no room.
-        select: only items that it accepts are handed out; by default text deltas. None: all.
+        select: only items that it accepts are handed out, or those of a class, of one in a tuple of classes, or of an
+            `EventType`; by default text deltas. None: all.
         on_drop: called with each item that a handler loses.
 
     Returns: how many items each handler lost.

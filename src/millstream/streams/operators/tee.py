@@ -23,6 +23,7 @@ from millstream.errors import StreamClosed, StreamNotEntered
 from millstream.streams._handoff import FAIR_ITEMS, Handoff, Rules, Signal, give
 from millstream.streams._pull import Puller, release
 from millstream.streams._tasks import Job, Tasks
+from millstream.streams.filters import predicate
 from millstream.streams.operators._base import Operator, plain
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Fan(Operator[T]):
         self.needs_tasks = name
         self._handoffs = handoffs
         self._n_open = n
-        self._select = plain("select", select)
+        self._select = None if select is None else predicate(plain("select", select))
         self._job: Job | None = None
 
     async def open(self, tasks: Tasks) -> None:
