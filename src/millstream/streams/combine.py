@@ -20,6 +20,7 @@ __all__ = ["fan_out", "merge"]
 
 T = TypeVar("T")
 E = TypeVar("E")
+U = TypeVar("U")
 
 
 def merge(
@@ -61,6 +62,17 @@ async def fan_out(
     buffer: int = ...,
     overflow: Overflow = ...,
     on_drop: Callable[[TextDelta], object] | None = ...,
+) -> list[int]: ...
+
+
+@overload
+async def fan_out(
+    source: AsyncIterable[Any],
+    *handlers: Callable[[E | U], Any],
+    buffer: int = ...,
+    overflow: Overflow = ...,
+    select: tuple[type[E], type[U]],
+    on_drop: Callable[[E | U], object] | None = ...,
 ) -> list[int]: ...
 
 
