@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
@@ -36,7 +36,8 @@ def _server(on: OnRedis) -> Any:
     return on.clients[-1]
 
 
-async def test_an_error_is_the_answer_to_its_own_order_only(lane: Lane, anyio_backend: str) -> None:
+def recording(lane: Lane) -> tuple[list[Any], Callable[..., Awaitable[None]]]:
+    """A list, and what calls the lane and puts the answer, or what went wrong, into it."""
     answers: list[Any] = []
 
     async def order(*command: Any) -> None:
@@ -45,6 +46,11 @@ async def test_an_error_is_the_answer_to_its_own_order_only(lane: Lane, anyio_ba
         except LogError as error:
             answers.append((error.reason, error.retryable))
 
+    return answers, order
+
+
+async def test_an_error_is_the_answer_to_its_own_order_only(lane: Lane, anyio_backend: str) -> None:
+    answers, order = recording(lane)
     await lane.call("DEL", "x")
     await lane.call("SET", "x", "1")
     await lane.call("SET", "y", "1")  # another one, as trio begins tasks in any order
@@ -103,14 +109,7 @@ async def test_an_interrupt_while_orders_are_told_leaves_nobody_waiting(
 
 async def test_what_cannot_be_sent_fails_alone_and_holds_nobody_up(lane: Lane, anyio_backend: str) -> None:
     """A lone surrogate in a text is enough: it may come from anywhere."""
-    answers: list[Any] = []
-
-    async def order(*command: Any) -> None:
-        try:
-            answers.append(await lane.call(*command))
-        except LogError as error:
-            answers.append((error.reason, error.retryable))
-
+    answers, order = recording(lane)
     await lane.call("DEL", "x")
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:  # first while it connects, then with others beside it

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 import weakref
 from typing import Any
 
 from millstream.core._batch import Serving
+from threads.hurry import in_four_threads
 
 
 class Item:
@@ -31,7 +31,7 @@ def pull_from_four_threads(stream: Batches, turns: int) -> list[weakref.ref[Item
     shared: list[Any] = []
     start = threading.Barrier(4)
 
-    def pull() -> None:
+    def pull(_: int) -> None:
         start.wait()
         for turn in range(turns):
             # Each awaits its own, and those that others may be awaiting at this moment.
@@ -51,16 +51,7 @@ def pull_from_four_threads(stream: Batches, turns: int) -> list[weakref.ref[Item
             if turn % 7 == 0:
                 del shared[:-4]
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=pull) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    in_four_threads(pull)
     assert strange == []
     return seen
 

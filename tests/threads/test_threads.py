@@ -14,6 +14,7 @@ import pytest
 
 from memory.kinds import CALLS, KINDS, shown, undisturbed
 from millstream.errors import ConcurrentUseError, InvalidJSON, InvalidUTF8, LimitExceeded, ParseError, ParserClosed
+from threads.hurry import in_four_threads
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS)
@@ -76,16 +77,7 @@ def test_threads_that_pull_at_one_parser_do_not_break_it(name: str) -> None:
                 strange.append(error)
                 return
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=pull, args=(n,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    in_four_threads(pull)
     assert strange == []
     parser.reset()
     assert shown(parser, parser.feed(kind.part) + parser.feed(kind.rest) + parser.close()) == undisturbed(kind)
@@ -96,16 +88,12 @@ def test_parsers_of_their_own_give_each_thread_its_own(name: str) -> None:
     kind = KINDS[name]
     want, wrong = undisturbed(kind), []
 
-    def work() -> None:
-        for _ in range(300):
+    def work(_: int) -> None:
+        for _turn in range(300):
             if undisturbed(kind) != want:
                 wrong.append(True)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_four_threads(work)
     assert wrong == []
 
 

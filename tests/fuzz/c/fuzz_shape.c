@@ -23,18 +23,6 @@ static size_t below(size_t n) {
     return (size_t)(seed >> 33) % n;
 }
 
-static bool is_json(const char *p, size_t n) {
-    static const json_options options = {.max_depth = 1000, .max_digits = 4300, .grow = 1};
-    fuzz_trace out = {NULL, 0, 0};
-    char last[40];
-    size_t n_last = (size_t)snprintf(last, sizeof last, "!11 @%zu ", n); /* done, at the end */
-    bool ok;
-    json_reference(&options, p, n, &out);
-    ok = out.n >= n_last && memcmp(out.p + out.n - n_last, last, n_last) == 0;
-    fuzz_forget(&out);
-    return ok;
-}
-
 /* What the decoder does: the first string at an answer's path is the payload, equal ones are its echoes. */
 static size_t choose(const char *p, size_t n, ms_shape_cut *cuts, size_t n_cuts, ms_shape_text *payload) {
     size_t k, kept = 0;

@@ -14,6 +14,7 @@ typedef struct {
 void json_vector(const json_options *options, const char *p, size_t n, fuzz_cuts cuts, fuzz_trace *out);
 void json_scalar(const json_options *options, const char *p, size_t n, fuzz_cuts cuts, fuzz_trace *out);
 void json_reference(const json_options *options, const char *p, size_t n, fuzz_trace *out);
+bool is_json(const char *p, size_t n); /* one whole document, as the reference reads it */
 
 /* Lines, fields and delays; `max` is the largest delay. */
 void sse_vector(uint64_t max, const char *p, size_t n, fuzz_cuts cuts, fuzz_trace *out);
