@@ -36,13 +36,15 @@ class CtrlC:
 
     def interruptible(self, items: Iterator[T]) -> Iterator[T]:
         """Pass the items on. Raises: KeyboardInterrupt: Ctrl-C came while one was awaited, or since the last one."""
-        while not self._pressed:
+        while True:
             self._is_waiting = True
             try:
+                # Asked only now: pressed between a look at it and the line above, nobody would be told.
+                if self._pressed:
+                    raise KeyboardInterrupt
                 item = next(items)
             except StopIteration:
                 return
             finally:
                 self._is_waiting = False
             yield item
-        raise KeyboardInterrupt

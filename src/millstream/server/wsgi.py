@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack, closing, contextmanager
 from http.client import responses
+from threading import Lock
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
@@ -231,13 +232,14 @@ class _Single:
 
 
 class _Bridge:
-    """Batches of a stream, pulled in an event loop in a thread of its own."""
+    """Batches of a stream, pulled in an event loop in a thread of its own. `close` may come from any thread."""
 
     def __init__(self, stream: Stream[Event]) -> None:
         self._stream = stream
         self._stack: ExitStack | None = None
         self._pending: Future[list[Event]] | None = None
         self._closed = False
+        self._lock = Lock()  # for the three above: whoever is told that it is closed leaves nothing behind
 
     def open(self) -> None:
         if self._stack is None and not self._closed:
@@ -245,21 +247,25 @@ class _Bridge:
                 self._portal = stack.enter_context(start_blocking_portal())
                 stack.enter_context(self._portal.wrap_async_context_manager(self._stream))
                 self._batches = self._stream.batches()
-                self._stack = stack.pop_all()
+                with self._lock:
+                    if not self._closed:
+                        self._stack = stack.pop_all()
 
     def next(self, seconds: float | None) -> list[Event] | None:
         """As `_Single.next`."""
         self.open()
-        if self._closed:
-            return []
-        if self._pending is None:
-            self._pending = self._portal.start_task_soon(self._next)
+        with self._lock:
+            if self._closed:
+                return []
+            if self._pending is None:
+                self._pending = self._portal.start_task_soon(self._next)
+            pending = self._pending
         try:
-            batch = self._pending.result(seconds)
+            batch = pending.result(seconds)
         except CancelledError:  # closed from another thread
             return []
         except FutureTimeout:
-            if self._pending.done():
+            if pending.done():
                 raise
             return None
         self._pending = None
@@ -269,9 +275,10 @@ class _Bridge:
         return await anext(self._batches, [])
 
     def close(self) -> None:
-        self._closed = True
-        stack, self._stack = self._stack, None
-        pending, self._pending = self._pending, None
+        with self._lock:
+            self._closed = True
+            stack, self._stack = self._stack, None
+            pending, self._pending = self._pending, None
         if pending is not None:
             pending.cancel()
         if stack is not None:
