@@ -1,4 +1,4 @@
-"""millstream alone: its parser on whole shapes, and the ten hottest paths. Compares nothing; report.py does."""
+"""millstream alone: its parser on whole shapes, and the hottest paths. Compares nothing; report.py does."""
 
 import pytest
 

@@ -149,6 +149,12 @@ def steady(bodies: list[bytes], rounds: int) -> dict[str, tuple[float, float]]:
         assert [event.text for event in given] == said, name
         assert decoder.stats.misses == 2 or options, name
         rows[name] = lambda decoder=decoder, chunks=chunks: feed_all(decoder, chunks)
+    joining = warm()
+    assert joining._reader is not None
+    joining._reader.joins = True
+    assert "".join([event.text for chunk in cut(16384) for event in joining.feed(chunk)]) == "".join(said)
+    chunks = cut(16384)
+    rows["text only, 16 KiB chunks"] = lambda: feed_all(joining, chunks)
     seconds = best(rows, rounds)
     alone = seconds["orjson.loads alone"]
     return {name: (taken / len(said) * 1e9, taken / alone) for name, taken in seconds.items()}

@@ -1,4 +1,4 @@
-"""The ten hottest paths, each as a function that runs it and says how many units came out.
+"""The hottest paths, each as a function that runs it and says how many units came out.
 
 instructions.py counts their instructions, bench_core.py their time. Streams get a clock that stands still, so that they
 do the same each time.
@@ -43,6 +43,25 @@ def decoding(**options: bool) -> Run:
     wire = ms.decoder("openai-chat", **options)
     wire.feed(_load.chat(EVENTS).frames[0])  # gives Start too
     return feeding(lambda: wire, chat())
+
+
+def text_only() -> Run:
+    """What `Stream.text()` asks of a decoder: fewer events, which say the same."""
+    wire = ms.decoder("openai-chat")
+    wire.feed(b"".join(_load.chat(EVENTS).frames[:3]))
+    assert wire._reader is not None
+    wire._reader.joins = True
+    body, said = chat(), "".join(_load.texts(EVENTS))
+    chunks = [body[at : at + _load.CHUNK_BYTES] for at in range(0, len(body), _load.CHUNK_BYTES)]
+
+    def run() -> int:
+        feed, found = wire.feed, ""
+        for chunk in chunks:
+            for event in feed(chunk):
+                found += event.text
+        return EVENTS * (found == said)
+
+    return run
 
 
 def ndjson() -> Run:
@@ -111,14 +130,17 @@ def delivery(n: int) -> Run:
     return reading(lambda: ms.stream(Chunks(chunks), "openai-chat"))
 
 
-# What it is called, its unit, how many a run has, what makes it. Those with a stream add Start and Finish.
+# "slow-path" is what matches no shape; "code-path" what no rule knows either, read by the protocol's own code.
+# What each is called, its unit, how many a run has, what makes it. Those with a stream add Start and Finish.
 PATHS: dict[str, tuple[str, int, Callable[[], Run]]] = {
     "sse-framing": ("message", EVENTS, lambda: feeding(ms.SSEParser, chat())),
     "ndjson": ("message", EVENTS, ndjson),
     "json-deltas": ("delta", EVENTS, json_deltas),
     "parse-partial-json": ("call", 100, partial_json),
     "shape-hit": ("event", EVENTS, decoding),
+    "text-only": ("event", EVENTS, text_only),
     "slow-path": ("event", EVENTS, lambda: decoding(shapes=False)),
+    "code-path": ("event", EVENTS, lambda: decoding(shapes=False, rules=False)),
     "map-filter-64-per-chunk": ("item", EVENTS, operators),
     "one-event-per-chunk": ("event", EVENTS + 2, lambda: delivery(1)),
     "50-events-per-chunk": ("event", EVENTS + 2, lambda: delivery(50)),

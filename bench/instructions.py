@@ -1,4 +1,4 @@
-"""Instructions of the ten hottest paths, counted by callgrind and compared with bench/instructions.json.
+"""Instructions of the hottest paths, counted by callgrind and compared with bench/instructions.json.
 
 `python -m bench.instructions` (`make bench-instructions`) fails if a path takes LIMIT more than the baseline;
 `--update` writes the baseline of this environment. Counts depend on the interpreter, the compiler, the C library and
@@ -7,6 +7,10 @@ the packages below the paths: where these differ from every baseline, the counts
 Each path has a process of its own. It runs to warm up, gives what it must give, and is counted from there: callgrind is
 told by a client request where to begin and where to end, so neither the start of the interpreter nor imports are in the
 counts. Hashes have a fixed seed, and the garbage collector is off.
+
+CPython's cache of methods goes by addresses. How large the environment is, and where the checkout lies, moves these,
+and two names in one place of the cache cost up to 3 % more. They never cost less: what is too much, or becomes a
+baseline, is counted in LAYOUTS environments of different size, and the least counts.
 """
 
 from __future__ import annotations
@@ -21,15 +25,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import millstream
 from bench.hot import PATHS
 
 BASELINE = Path(__file__).with_name("instructions.json")
 LIMIT = 0.03
+LAYOUTS = 4
 PACKAGES = ("anyio", "cython", "msgspec", "orjson")
 
 # valgrind's client requests are instructions that do nothing outside of it.
@@ -91,31 +98,37 @@ def build_client(folder: Path) -> Path:
     return out
 
 
-def count(name: str, client: Path, folder: Path) -> float:
-    """Return instructions per unit of a path."""
-    out = folder / f"{name}.out"
+def count(name: str, layout: int, client: Path, folder: Path) -> float:
+    """Return instructions per unit of a path, with the memory laid out in one of LAYOUTS ways."""
+    out = folder / f"{name}-{layout}.out"
     command = ["valgrind", "--tool=callgrind", "-q", "--instr-atstart=no", f"--callgrind-out-file={out}"]
     command += [sys.executable, "-m", "bench.instructions", "--one", name, str(client)]
     root = Path(__file__).resolve().parents[1]
-    paths = os.environ.get("PYTHONPATH", str(root / "src"))
+    paths = os.environ.get("PYTHONPATH", str(Path(millstream.__file__).parents[1]))
     env = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    env["MOVES_ADDRESSES"] = "x" * 700 * layout
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {done.stdout}{done.stderr}")
-    for part in sorted(folder.glob(f"{name}.out.*")):
+    for part in sorted(folder.glob(f"{out.name}.*")):
         for line in part.read_text().splitlines():
             if line.startswith(("summary:", "totals:")) and int(line.split()[1]):
                 return int(line.split()[1]) / PATHS[name][1]
     raise SystemExit(f"{name}: callgrind counted nothing")
 
 
-def count_all(names: list[str]) -> dict[str, float]:
+def count_all(names: list[str], layouts: Sequence[int]) -> dict[str, float]:
+    """Return the least counts of each path."""
+    tasks = [(name, layout) for name in names for layout in layouts]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         client = build_client(folder)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(lambda name: count(name, client, folder), names)
-            return dict(zip(names, (round(one, 1) for one in found), strict=True))
+            found = pool.map(lambda task: count(*task, client, folder), tasks)
+            least: dict[str, float] = {}
+            for (name, _), one in zip(tasks, found, strict=True):
+                least[name] = min(one, least.get(name, one))
+            return {name: round(one, 1) for name, one in least.items()}
 
 
 def compare(counts: dict[str, float], baseline: dict[str, float]) -> tuple[list[str], list[str]]:
@@ -151,11 +164,15 @@ def main() -> int:
     if unknown:
         parser.error(f"no path is called {min(unknown)}; there are {', '.join(PATHS)}")
     here = environment()
-    counts = count_all(options.path or list(PATHS))
     kept: list[dict[str, Any]] = json.loads(BASELINE.read_text()) if BASELINE.exists() else []
     same = next((one for one in kept if one["environment"] == here), None)
     nearest = max(kept, key=lambda one: len(one["environment"].items() & here.items()), default=None)
     shown = same or nearest or {"environment": {}, "counts": {}}
+    counts = count_all(options.path or list(PATHS), range(LAYOUTS if options.update else 1))
+    high = [name for name, found in counts.items() if found > shown["counts"].get(name, found) * (1 + LIMIT)]
+    if high and same is not None:
+        again = count_all(high, range(1, LAYOUTS))
+        counts |= {name: min(counts[name], again[name]) for name in high}
     lines, bad = compare(counts, shown["counts"])
     print(*lines, sep="\n")
     if options.update:

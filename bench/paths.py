@@ -1,4 +1,4 @@
-"""The section on the ten hottest paths: their time by pytest-benchmark, and their instructions, counted beforehand."""
+"""The section on the hottest paths: their time by pytest-benchmark, and their instructions, counted beforehand."""
 
 from __future__ import annotations
 

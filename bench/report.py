@@ -28,7 +28,7 @@ FOUND = ROOT / "bench" / "results.json"
 # name -> module with `section()`, title, plots
 SECTIONS: dict[str, tuple[str, str, list[str]]] = {
     "core": ("core", "The core, beside its peers", ["decode", "framing"]),
-    "paths": ("paths", "The ten hottest paths", []),
+    "paths": ("paths", "The hottest paths", []),
     "framing": ("framing", "Framing: bytes to messages", []),
     "shapes": ("captures", "Shapes: whole captures of every wire", ["captures"]),
     "json": ("json_report", "JSON that grows: the value is read after each delta", ["json"]),

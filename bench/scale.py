@@ -26,7 +26,8 @@ import millstream as ms
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from relay.redis_server import RedisServer, free_port
+from ports import free_port
+from relay.redis_server import RedisServer
 
 HZ = os.sysconf("SC_CLK_TCK")
 

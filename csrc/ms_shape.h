@@ -83,13 +83,10 @@ static inline size_t ms_shape_escape(const char *p, size_t n) {
     return code >= 0xDC00 && code <= 0xDFFF ? 12 : 0;
 }
 
-/* From p[*i], inside a string, to its closing quote. */
-static inline int ms_shape_string(const char *p, size_t n, size_t *i, ms_shape_text *text) {
-    size_t at = *i, length;
-    text->p = p + at;
-    text->escaped = text->wide = false;
-    for (;;) {
-        at += ms_scan_string(p + at, n - at);
+/* The rest of a string that begins at p[begin], from p[at], where its first plain run has ended. */
+static int ms_shape_string_on(const char *p, size_t n, size_t begin, size_t at, size_t *i, ms_shape_text *text) {
+    size_t length;
+    for (;; at += ms_scan_string(p + at, n - at)) {
         if (at == n) return MS_SHAPE_MORE;
         if (p[at] == '"') break;
         if (p[at] == '\\') {
@@ -112,7 +109,18 @@ static inline int ms_shape_string(const char *p, size_t n, size_t *i, ms_shape_t
             } while (at < n && (unsigned char)p[at] >= 0x80);
         }
     }
-    text->n = (size_t)(p + at - text->p);
+    text->n = at - begin;
+    *i = at;
+    return MS_SHAPE_HIT;
+}
+
+/* From p[*i], inside a string, to its closing quote. Most strings are one plain run: that much is inline. */
+static inline int ms_shape_string(const char *p, size_t n, size_t *i, ms_shape_text *text) {
+    size_t begin = *i, at = begin + ms_scan_string(p + begin, n - begin);
+    text->p = p + begin;
+    text->escaped = text->wide = false;
+    if (at == n || p[at] != '"') return ms_shape_string_on(p, n, begin, at, i, text);
+    text->n = at - begin;
     *i = at;
     return MS_SHAPE_HIT;
 }

@@ -1,24 +1,16 @@
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import GenericAlias
-from typing import Any, Generic, Self, TypeVar, final
+from typing import Any, Generic, Self, TypeVar
 
 from typing_extensions import disjoint_base
 
-__all__ = ["FAIR_PULLS", "Serving", "Waiter", "Watched", "apply", "select"]
+from millstream.core._await import Waiter
+
+__all__ = ["FAIR_PULLS", "Serving", "apply", "select"]
 
 _T = TypeVar("_T")
 
 FAIR_PULLS: int
-
-@disjoint_base
-class Waiter:
-    _find_task: Callable[[], Any] | None
-    _waiting: bool
-    _consumer: Any
-    _cancelling: int
-    _ending: bool
-    _asked: int
-    _again: Any
 
 @disjoint_base
 class Serving(Waiter, Generic[_T]):
@@ -34,15 +26,6 @@ class Serving(Waiter, Generic[_T]):
     def _pulled(self) -> Coroutine[Any, Any, list[_T]]: ...
     async def _refill(self) -> list[_T]: ...
     async def _settle(self, batch: list[_T] | None, error: BaseException | None) -> list[_T]: ...
-
-@final
-class Watched(Coroutine[Any, Any, _T]):
-    def __init__(self, waiter: Waiter, coroutine: Coroutine[Any, Any, _T], on_wait: Callable[[], object]) -> None: ...
-    def __await__(self) -> Generator[Any, Any, _T]: ...
-    def send(self, value: Any) -> Any: ...
-    def __next__(self) -> Any: ...
-    def throw(self, *error: Any) -> Any: ...
-    def close(self) -> None: ...
 
 def apply(fn: Callable[[Any], Any], items: Iterator[Any], out: list[Any], plain: type) -> tuple[Any, Any] | None: ...
 def select(fn: Callable[[Any], Any], items: Iterator[Any], out: list[Any], plain: type) -> tuple[Any, Any] | None: ...

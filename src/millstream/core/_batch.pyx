@@ -4,10 +4,9 @@ of our own, functions applied to one.
 `async for` asks for an awaitable and sends into it; while the batch lasts both steps are C. An empty batch makes it a
 `Refill`, which steps through the chain's `pull` itself and sees whether that ever suspends: one that does not needs
 nothing that guards a wait, one that does has just let others have their turn. What is rare (opening, the end, errors,
-a backend that needs a scope for each pull) is a coroutine of the subclass. Knows no event loop; of a task it is told
-how to find it. Cost: an item takes 10 ns on 3.11, where the interpreter takes the result from the slot `am_send`;
-since 3.12 it calls `tp_iternext`, and the StopIteration that carries the item makes that 35 ns. Cython cannot write
-these two, so they are put in at the end of the file; what Python code calls (`send`, `__next__`) does the same.
+a backend that needs a scope for each pull) is a coroutine of the subclass. Knows no event loop. What goes into the
+slots of the awaitables, and why: _await.pyx. Cost: an item takes 10 ns on 3.11, where the slot `am_send` gives it to
+the interpreter; since 3.12 that calls `tp_iternext`, and the StopIteration that carries the item makes it 35 ns.
 
 A stream is for one task. Where there is no GIL, threads that share one all the same wait for each other, as they would
 for the GIL, and no object is used again: how many references others hold cannot be known there.
@@ -15,15 +14,18 @@ Source: PEP 492, PEP 380, PEP 703, CPython's C API reference, "Async Object Stru
 """
 
 cimport cython
-from cpython.exc cimport PyErr_Restore
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, Py_XDECREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 
+from millstream.core._await cimport (
+    PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PyIter_Send, PySendResult, Slots, Steps, Stop, Waiter, awaitable, iternext,
+    raise_stop, throw_into,
+)
 from millstream.core._gil cimport GIL
 
-from types import CoroutineType, GenericAlias
+from types import GenericAlias
 
-__all__ = ["FAIR_PULLS", "Serving", "Waiter", "Watched", "apply", "select"]
+__all__ = ["FAIR_PULLS", "Serving", "apply", "select"]
 
 FAIR_PULLS = 64  # S17: after so many pulls that never suspended there is a real checkpoint,
 FAIR_SECONDS = 0.001  # or after so long
@@ -32,61 +34,7 @@ cdef int fair_pulls = FAIR_PULLS
 cdef double fair_seconds = FAIR_SECONDS
 
 cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_ERROR
-        PYGEN_NEXT
-
-    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
-    ctypedef PyObject *(*iternextfunc)(PyObject *) except NULL
-    ctypedef struct PyAsyncMethods:
-        sendfunc am_send
-    ctypedef struct Slots "PyTypeObject":
-        PyAsyncMethods *tp_as_async
-        iternextfunc tp_iternext
-
-    ctypedef struct Stop "PyStopIterationObject":
-        PyObject *traceback
-        PyObject *context
-        PyObject *value
-
     PyObject *PyList_GET_ITEM(object, Py_ssize_t)
-    PySendResult PyIter_Send(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
-
-
-@cython.auto_pickle(False)
-cdef class Waiter:
-    """Whose coroutine is waited for, and where: what `streams/_interrupt.py` needs to end the wait from outside.
-
-    Attributes:
-        _find_task: returns the task that runs; None: nobody will ask.
-        _waiting: a pull runs.
-        _consumer: the task that it suspended in, None if it did not yet.
-        _cancelling: how often that task had been cancelled before it waited.
-        _ending: the wait is to end, whatever it gives.
-        _asked: how often the task was cancelled for that.
-        _again: the timer after which that is repeated.
-    """
-
-    cdef public object _find_task
-    cdef public bint _waiting
-    cdef public object _consumer
-    cdef public Py_ssize_t _cancelling
-    cdef public bint _ending
-    cdef public Py_ssize_t _asked
-    cdef public object _again
-
-    cdef int begin(self) except -1:
-        self._waiting = True
-        self._consumer = None
-        self._ending = False
-        return 0
-
-    cdef int suspended(self) except -1:
-        if self._find_task is not None and self._consumer is None:
-            self._consumer = self._find_task()
-            self._cancelling = self._consumer.cancelling()
-        return 0
 
 
 @cython.auto_pickle(False)
@@ -194,7 +142,7 @@ cdef enum:
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Refill:
+cdef class Refill(Steps):
     """What `__anext__` returns when the batch is used up: pulls, and gives the first item, or the whole batch.
 
     Behaves as a coroutine does, see `Next`.
@@ -210,19 +158,6 @@ cdef class Refill:
 
     def __await__(self):
         return self
-
-    def __next__(self):
-        return self.send(None)
-
-    def send(self, value):
-        """Begin, or go on. Raises: StopIteration: its value is the item."""
-        cdef PyObject *found = NULL
-        cdef PySendResult status = PyIter_Send(<PyObject *>self, <PyObject *>value, &found)
-        result = <object>found
-        Py_DECREF(result)
-        if status == PYGEN_RETURN:
-            raise StopIteration(result)
-        return result
 
     def throw(self, *error):
         """Raise an exception where it is suspended. Raises: that; or as `send`."""
@@ -351,89 +286,9 @@ cdef Refill refill(Serving owner, bint whole):
     return self
 
 
-cdef awaitable(value):
-    """Return what can be sent into."""
-    return value if type(value) is CoroutineType else value.__await__()
-
-
-cdef PySendResult throw_into(inner, tuple error, PyObject **found) except PYGEN_ERROR:
-    try:
-        result = inner.throw(*error)
-    except StopIteration as stop:
-        result = stop.value
-        Py_INCREF(result)
-        found[0] = <PyObject *>result
-        return PYGEN_RETURN
-    Py_INCREF(result)
-    found[0] = <PyObject *>result
-    return PYGEN_NEXT
-
-
 @cython.final
 @cython.auto_pickle(False)
-cdef class Watched:
-    """Awaits a coroutine for a `Waiter`, and has `on_wait()` called when it suspends for the first time."""
-
-    cdef Waiter _waiter
-    cdef object _inner
-    cdef object _on_wait
-
-    def __init__(self, Waiter waiter not None, coroutine, on_wait):
-        self._waiter = waiter
-        self._inner = awaitable(coroutine)
-        self._on_wait = on_wait
-        waiter.begin()
-
-    def __await__(self):
-        return self
-
-    def __next__(self):
-        return self.send(None)
-
-    def send(self, value):
-        """Begin, or go on. Raises: StopIteration: its value is the result."""
-        cdef PyObject *found = NULL
-        cdef PySendResult status = PyIter_Send(<PyObject *>self, <PyObject *>value, &found)
-        result = <object>found
-        Py_DECREF(result)
-        if status == PYGEN_RETURN:
-            raise StopIteration(result)
-        return result
-
-    def throw(self, *error):
-        """Raise an exception where it is suspended. Raises: that; or as `send`."""
-        over = True
-        try:
-            result = self._inner.throw(*error)
-            over = False
-        finally:
-            self._waiter._waiting = not over
-        return result
-
-    def close(self):
-        """Give it up."""
-        self._waiter._waiting = False
-        self._inner.close()
-
-
-cdef PySendResult watched_send(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
-    """What `send` does, without an exception for the result."""
-    cdef Watched self = <Watched>op
-    cdef PySendResult status = PYGEN_ERROR
-    try:
-        status = PyIter_Send(<PyObject *>self._inner, value, found)
-    finally:
-        if status != PYGEN_NEXT:
-            self._waiter._waiting = False
-    if status == PYGEN_NEXT and self._waiter._consumer is None:
-        self._waiter.suspended()
-        self._on_wait()
-    return status
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Next:
+cdef class Next(Steps):
     """What `__anext__` returns while the batch lasts. As with a coroutine, nothing happens before it is awaited, which
     can be done once, and a task can be made of it; but nobody is warned if it never is, as nothing is lost then.
 
@@ -445,19 +300,6 @@ cdef class Next:
 
     def __await__(self):
         return self
-
-    def __next__(self):
-        return self.send(None)
-
-    def send(self, value):
-        """Begin, or go on. Raises: StopIteration: its value is the item."""
-        cdef PyObject *found = NULL
-        cdef PySendResult status = PyIter_Send(<PyObject *>self, <PyObject *>value, &found)
-        result = <object>found
-        Py_DECREF(result)
-        if status == PYGEN_RETURN:
-            raise StopIteration(result)
-        return result
 
     def throw(self, *error):
         """Raise an exception where it is suspended. Raises: that; or as `send`."""
@@ -520,23 +362,15 @@ cdef PyObject *refill_iternext(PyObject *op) except NULL:
 
 cdef int stop_with(Serving owner, PyObject *found) except -1:
     """Set StopIteration with a value; the caller returns NULL. Since 3.12 every item leaves here, so the exception that
-    carries it is used again: a new one would cost 60 ns. Not if anybody has kept or caught it. Returns 0, which is no
-    error to Cython: for one it would add a traceback, at 200 ns, and nothing could be used again.
+    carries it is used again: a new one would cost 60 ns. Not if anybody has kept or caught it.
     """
     stop = None if owner is None or not GIL else owner._stop
     cdef Stop *fields = <Stop *><PyObject *>stop
     if stop is None or Py_REFCNT(stop) > 2 or fields.traceback != NULL or fields.context != NULL:
         stop = StopIteration()
-        fields = <Stop *><PyObject *>stop
         if GIL and owner is not None:
             owner._stop = stop
-    cdef PyObject *before = fields.value
-    fields.value = found
-    Py_XDECREF(before)
-    Py_INCREF(StopIteration)
-    Py_INCREF(stop)
-    PyErr_Restore(<PyObject *>StopIteration, <PyObject *>stop, NULL)
-    return 0
+    return raise_stop(stop, found)
 
 
 cdef PySendResult next_send_locked(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
@@ -551,26 +385,10 @@ cdef PySendResult refill_send_locked(PyObject *op, PyObject *value, PyObject **f
         return refill_send(op, value, found)
 
 
-cdef PySendResult watched_send_locked(PyObject *op, PyObject *value, PyObject **found) except PYGEN_ERROR:
-    with cython.critical_section(<object>op, (<Watched>op)._waiter):
-        return watched_send(op, value, found)
-
-
-cdef PyObject *iternext_locked(PyObject *op) except NULL:
-    """As `send(None)`."""
-    cdef PyObject *found = NULL
-    cdef PySendResult status = PyIter_Send(op, <PyObject *>None, &found)
-    if status == PYGEN_NEXT:
-        return found
-    stop_with(None, found)
-    return NULL
-
-
 (<Slots *>Next).tp_as_async.am_send = next_send if GIL else next_send_locked
-(<Slots *>Next).tp_iternext = next_iternext if GIL else iternext_locked
+(<Slots *>Next).tp_iternext = next_iternext if GIL else iternext
 (<Slots *>Refill).tp_as_async.am_send = refill_send if GIL else refill_send_locked
-(<Slots *>Refill).tp_iternext = refill_iternext if GIL else iternext_locked
-(<Slots *>Watched).tp_as_async.am_send = watched_send if GIL else watched_send_locked
+(<Slots *>Refill).tp_iternext = refill_iternext if GIL else iternext
 
 
 def apply(fn, items, list out not None, object plain):

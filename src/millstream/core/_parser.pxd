@@ -27,7 +27,7 @@ cdef class Parser:
     cdef int end(self, list out) except -1
     cdef int restart(self) except -1
 
-    # For who reads frame by frame (_shape.pyx), between `enter` and the end of its work:
+    # For who reads frame by frame (_reader.pyx), between `enter` and the end of its work:
     cdef void begin(self, char first) noexcept
     cdef bint resting(self) noexcept
     cdef bint step(self, const char *p, size_t n, size_t *off, list out) except -1

@@ -1,4 +1,4 @@
-# What _shape.pyx calls of the rules.
+# What _reader.pyx calls of the rules.
 cimport cython
 from libc.stdint cimport uint8_t
 

@@ -6,7 +6,7 @@ at. All places of all rules make one tree; a message is walked over once (csrc/m
 fits says what comes of it. A message that fits none, or is in any way odd, is read by the protocol's own code, as all
 of them are without rules: that code says what bytes mean, a rule only what it says of the simplest ones.
 
-Knows nothing of providers; who carries a rule out is _shape.pyx. Held by tests/protocols/test_rules.py.
+Knows nothing of providers; who carries a rule out is _reader.pyx. Held by tests/protocols/test_rules.py.
 """
 
 cimport cython

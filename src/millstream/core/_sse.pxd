@@ -1,4 +1,4 @@
-# What _shape.pyx reads of a message.
+# What _reader.pyx reads of a message.
 from libc.stdint cimport uint64_t
 
 

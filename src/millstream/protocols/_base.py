@@ -12,8 +12,8 @@ gets each message as a dict and calls the methods of "what protocols call" below
 what it raises on a shape that it did not expect becomes a `ProtocolError` with the offset of the message.
 
 Most messages of a stream repeat an earlier one but for the text. A protocol that declares `shapes` has those read
-without JSON and without its own code (core/_shape.pyx): what it made of the earlier message is made again, with the new
-text. That is the same as `_object` would do, if `_object` keeps the contract:
+without JSON and without its own code (core/_frames.pyx): what it made of the earlier message is made again, with the
+new text. That is the same as `_object` would do, if `_object` keeps the contract:
 
 - C1, parametric. In a message with a text at a `payload` path it does not look at what is at `ignored` and `seldom`
   paths, and hands the text on as it is: it may ask only whether the text is empty.
@@ -44,8 +44,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from orjson import JSONDecodeError, loads
 
 from millstream.core import NDJSONParser, Shapes, SSEMessage, SSEParser
+from millstream.core._fed import Fed
+from millstream.core._layout import layouts_of
+from millstream.core._reader import FrameReader
 from millstream.core._rules import Rules
-from millstream.core._shape import Fed, FrameReader, layouts_of
 from millstream.errors import ConcurrentUseError, LimitExceeded, ParseError, ParserClosed, ProtocolError, StreamError
 from millstream.events import (
     Error,

@@ -57,6 +57,10 @@ class Explained(Operator[Event]):
                 self._tell(event.error)
         return batch
 
+    def join_texts(self) -> None:
+        """As the source."""
+        self._source.join_texts()
+
     def _tell(self, error: StreamError) -> None:
         if error is self._told:  # as an event, and then as an exception
             return

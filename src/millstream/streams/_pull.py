@@ -66,6 +66,13 @@ class Puller(ABC, Generic[T]):
     async def aclose(self) -> None:
         """Release everything; idempotent, never called while `pull` runs."""
 
+    def join_texts(self) -> None:
+        """Give texts that come one after another as one event where that is cheaper: nothing but the text is wanted.
+
+        Called after `open`. Where such an event ends depends on how the bytes were cut, so an operator passes this on
+        only if it shows nobody what it passes.
+        """
+
     def watch(self, watcher: Callable[[int], None]) -> None:
         """Have `watcher(n_bytes)` called for all that the transport gives, also what makes no event, such as a ping.
 

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import orjson
 
-from millstream.cli.bench._decode import ASKED, mocked
+from millstream.cli.bench._decode import ASKED, alone, mocked
 from millstream.cli.bench._load import Load, chat
 from millstream.cli.bench._measure import Contender, Group, Work
 from millstream.core import SSEParser
@@ -54,6 +54,18 @@ def groups() -> list[Group]:
                 Contender("millstream", lambda: reading(lambda: stream(Chunks(said.frames), said.protocol))),
                 Contender("its decoder in a plain loop", lambda: reading(lambda: Decoded(said, said.frames))),
                 Contender("OpenAI SDK", lambda: openai_sdk(said.frames), ("openai", "httpx2"), "openai"),
+            ],
+        ),
+        Group(
+            "answer",
+            "OpenAI's events, in chunks of 16 KiB, to the answer's whole text",
+            EVENTS,
+            "event",
+            lambda: "".join(said.texts),
+            [
+                Contender("millstream", lambda: answering(said, ours=True)),
+                Contender("its events, joined by hand", lambda: answering(said, ours=False)),
+                Contender("orjson.loads alone", lambda: answer_alone(said), package="orjson"),
             ],
         ),
         Group(
@@ -145,6 +157,24 @@ def reading(make: Callable[[], Any]) -> Work:
             return [event.text async for event in events if isinstance(event, TextDelta)]
 
     return Work(lambda: timed(read), lambda: anyio.run(collect))
+
+
+def answering(load: Load, *, ours: bool) -> Work:
+    """`await stream.text()`, or the same from events, which then have to be made."""
+    chunks = load.chunks()
+
+    async def read() -> str:
+        if ours:
+            return await stream(Chunks(chunks), load.protocol).text()
+        async with stream(Chunks(chunks), load.protocol) as events:
+            return "".join([event.text async for event in events if isinstance(event, TextDelta)])
+
+    return Work(lambda: timed(read), lambda: anyio.run(read))
+
+
+def answer_alone(load: Load) -> Work:
+    work = alone(load, orjson.loads)
+    return Work(work.run, lambda: "".join(work.answer()))
 
 
 def openai_sdk(chunks: Sequence[bytes]) -> Work:

@@ -74,11 +74,18 @@ class Retry(Operator[Any]):
         self._last: Any = None
         self._final: Exception | None = None
         self._watchers: list[Callable[[int], None]] = []
+        self._joins = False
 
     def watch(self, watcher: Callable[[int], None]) -> None:
         """Watch the transports of all attempts."""
         self._watchers.append(watcher)
         super().watch(watcher)
+
+    def join_texts(self) -> None:
+        """As the source, and so in later attempts; not if `resume` is to see the last item."""
+        self._joins = self._resume is None
+        if self._joins:
+            self._source.join_texts()
 
     async def open(self, tasks: Tasks) -> None:
         """Open the source, after as many attempts as it takes."""
@@ -141,6 +148,8 @@ class Retry(Operator[Any]):
 
     async def _open(self) -> None:
         await self._source.open(self._tasks)
+        if self._joins:
+            self._source.join_texts()
         self._opened = True
 
     async def _next_attempt(self, error: Exception) -> None:

@@ -17,10 +17,12 @@ async def text(stream: Stream[Event]) -> str:
     """Consume a stream of events, close it, and return the text of the first answer.
 
     Raises: whatever the stream raises, with the text that came before it in the exception's `partial`.
+    Cost: nobody sees the events, so those of messages that are alike are one (`Puller.join_texts`).
     """
     parts: list[str] = []
     try:
         async with stream:
+            stream._puller.join_texts()
             async for batch in stream.batches():
                 parts += [event.text for event in batch if isinstance(event, TextDelta) and event.choice == 0]
     except Exception as error:

@@ -65,6 +65,10 @@ class Timeout(Operator[T]):
             deadlines.arrived(batch, now)
         return batch
 
+    def join_texts(self) -> None:
+        """As the source."""
+        self._source.join_texts()
+
     async def aclose(self) -> None:
         """Stop the clocks and close the source."""
         if self._watchdog is not None:

@@ -43,6 +43,11 @@ class BodySource(Puller[Event]):
         """Call `watcher` with the size of each chunk."""
         self._watchers.append(watcher)
 
+    def join_texts(self) -> None:
+        """Let the decoder join the texts of messages that are alike."""
+        if self._decoder._reader is not None:
+            self._decoder._reader.joins = True
+
     async def open(self, tasks: Tasks) -> None:
         """Nothing to do: the source opens itself at the first chunk."""
 

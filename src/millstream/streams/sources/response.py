@@ -99,6 +99,11 @@ class ResponseSource(Puller[Event]):
             self._body.watch(watcher)
         self.pull = self._body.pull  # type: ignore[method-assign] # one coroutine less for each chunk
 
+    def join_texts(self) -> None:
+        """Let the decoder join the texts of messages that are alike."""
+        if self._body is not None:
+            self._body.join_texts()
+
     async def pull(self) -> list[Event]:
         """Return the events of the next chunk that completes any."""
         raise NotImplementedError  # not open: `open` puts the pull of the body here
