@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import socket
 import sys
+import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from typing import Any
 
@@ -23,7 +25,6 @@ from anyio import (
     fail_after,
     move_on_after,
     run,
-    sleep,
     sleep_forever,
     to_thread,
 )
@@ -705,33 +706,28 @@ async def _nothing() -> None:
 
 async def test_a_loop_that_was_blocked_makes_no_timeout() -> None:
     """The bytes lay in the socket all the time, only nobody came to read them."""
-    server = await asyncio.start_server(_trickle, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
 
     async def chunks() -> Any:
         while chunk := await reader.read(100):
             yield chunk
 
-    blocked = False
+    def block() -> None:
+        theirs.send(b"b")
+        time.sleep(1)
+
     got = b""
-    async with Stream(chunks()).timeout(idle=0.3, total=60) as stream:
-        async for chunk in stream:
-            got += chunk
-            if not blocked:
-                blocked = True
-                asyncio.get_running_loop().call_later(0.01, time.sleep, 0.5)
-    assert got == b"abcd"
-    writer.close()
-    server.close()
-    await server.wait_closed()
-
-
-async def _trickle(reader: Any, writer: Any) -> None:
-    for letter in b"abcd":
-        writer.write(bytes([letter]))
-        await writer.drain()
-        await asyncio.sleep(0.1)
-    writer.close()
+    with theirs, closing(writer):
+        theirs.send(b"a")
+        async with Stream(chunks()).timeout(idle=0.3, total=60) as stream:
+            async for chunk in stream:
+                got += chunk
+                if got == b"a":
+                    asyncio.get_running_loop().call_soon(block)  # as soon as the consumer waits
+                else:
+                    theirs.close()
+    assert got == b"ab"
 
 
 async def test_a_timeout_leaves_no_trace_in_the_task() -> None:
@@ -825,11 +821,11 @@ async def test_timeouts_inside_a_retry_are_tried_again() -> None:
 
 async def test_a_thread_that_the_source_waits_for() -> None:
     """As with every cancellation of asyncio, the thread goes on; what it did is nobody's any more."""
-    ended = Event()
+    go, ended = threading.Event(), Event()
 
     async def threaded() -> Any:
         yield 1
-        await to_thread.run_sync(time.sleep, 0.05)
+        await to_thread.run_sync(go.wait)
         ended.set()
         yield 2
 
@@ -840,7 +836,7 @@ async def test_a_thread_that_the_source_waits_for() -> None:
     with pytest.raises(ms.StreamClosed):
         await consumer
     assert not ended.is_set()
-    await sleep(0.06)
+    go.set()
 
 
 @everywhere

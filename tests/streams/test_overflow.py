@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import millstream as ms
-from millstream.streams.overflow import MAX_JOINED_CHARS, Bounded, CallerRuns, Conflate, DropAfter, Losses, join_text
+from millstream.streams._bounded import Bounded
+from millstream.streams.overflow import MAX_JOINED_CHARS, CallerRuns, Conflate, DropAfter, Losses, join_text
 
 CALL = ms.ToolCall(id="1", name="f", input=b"{}")
 ERROR = ms.Error(ms.StreamError("x"), fatal=False)

@@ -124,7 +124,7 @@ async def test_a_task_may_close_its_own_stream() -> None:
         await entered.wait()
         await stream.aclose()
 
-    with fail_after(2):
+    with fail_after(20):
         async with Stream(source)._then(lambda inner: Worker(inner, close)) as stream:
             entered.set()
             await settle()
@@ -268,7 +268,7 @@ async def test_asking_again_loses_nothing_that_came_meanwhile() -> None:
         ahead.ask()
         await settle()
         ahead.ask()
-        with fail_after(2):
+        with fail_after(20):
             await ahead.wait()
         assert ahead.take() == [1]
         assert source.pulls == 1

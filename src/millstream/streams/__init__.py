@@ -3,6 +3,7 @@
 from millstream.streams import filters
 from millstream.streams._open import stream
 from millstream.streams._stream import BufferedStream, Stream
+from millstream.streams._weight import PROCESS_BUFFERS, BufferBudget
 from millstream.streams.accumulator import TextAccumulator
 from millstream.streams.combine import fan_out, merge
 from millstream.streams.monitor import StreamHealth, StreamMonitor
@@ -21,7 +22,9 @@ from millstream.streams.timeouts import Timeouts
 __all__ = [
     "END",
     "KEEP_ALIVE",
+    "PROCESS_BUFFERS",
     "RESTART",
+    "BufferBudget",
     "BufferPool",
     "BufferedStream",
     "CallerRuns",

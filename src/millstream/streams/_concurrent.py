@@ -11,6 +11,7 @@ from millstream.streams._core import StreamCore
 from millstream.streams._handoff import Rules
 from millstream.streams._pull import Puller
 from millstream.streams._sequential import Sequential
+from millstream.streams._weight import MAX_BUFFER_BYTES
 from millstream.streams.operators.debounce import Debounce, latest
 from millstream.streams.operators.keep_alive import KeepAlive, beat
 from millstream.streams.operators.map_concurrent import MapConcurrent
@@ -127,7 +128,8 @@ class Concurrent(Sequential[T]):
         buffer: int = 50,
         on_error: OnInputError = "raise",
         overflow: Overflow = "wait",
-        protect: Callable[[T], bool] | None = None,
+        max_bytes: int = MAX_BUFFER_BYTES,
+        protect: Callable[[T], bool] | type | tuple[type, ...] | EventType | None = None,
         on_drop: Callable[[T], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> Stream[T]:
@@ -135,17 +137,17 @@ class Concurrent(Sequential[T]):
 
         Args: others, keys, buffer, on_error: as for `millstream.merge`; keys for all streams, this one first.
         """
-        rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, clock=clock)
+        rules = Rules(overflow=overflow, max_bytes=max_bytes, protect=protect, on_drop=on_drop, clock=clock)
         return self._then(lambda *sources: Merge(sources, keys=keys, n=buffer, rules=rules, on_error=on_error), *others)
 
     # --- branches ------------------------------------------------------------------------------------------------
 
-    def tee(self, n: int = 2, *, buffer: int = 64) -> Branches[T]:
+    def tee(self, n: int = 2, *, buffer: int = 64, max_bytes: int = MAX_BUFFER_BYTES) -> Branches[T]:
         """Give every item to each of `n` streams: `async with stream.tee(2) as (one, other):`.
 
-        The slowest governs: nobody gets more than `buffer` items ahead of it.
+        The slowest governs: nobody gets more than `buffer` items, or `max_bytes`, ahead of it.
         """
-        return self._branches(n, buffer=buffer, rules=Rules(), name="tee")
+        return self._branches(n, buffer=buffer, rules=Rules(max_bytes=max_bytes), name="tee")
 
     def broadcast(
         self,
@@ -154,25 +156,33 @@ class Concurrent(Sequential[T]):
         buffer: int = 20,
         overflow: Overflow = "drop_newest",
         select: Callable[[T], bool] | type | tuple[type, ...] | EventType | None = None,
-        protect: Callable[[T], bool] | None = None,
+        max_bytes: int = MAX_BUFFER_BYTES,
+        protect: Callable[[T], bool] | type | tuple[type, ...] | EventType | None = None,
         on_drop: Callable[[T], object] | None = None,
         on_backpressure: Callable[[int, float], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> Branches[T]:
         """Give every item, or those that `select` accepts, to each of `n` streams that has room for it.
 
-        `select` is a plain function or a kind, as for `filter`. Each has a buffer of its own of `buffer` items, and
-        counts what it lost in `dropped`.
+        `select` is a plain function or a kind, as for `filter`. Each has a buffer of its own of `buffer` items and
+        `max_bytes`, and counts what it lost in `dropped`. An item that waits in several counts in each.
         """
-        rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, on_backpressure=on_backpressure, clock=clock)
+        rules = Rules(
+            overflow=overflow,
+            max_bytes=max_bytes,
+            protect=protect,
+            on_drop=on_drop,
+            on_backpressure=on_backpressure,
+            clock=clock,
+        )
         return self._branches(n, buffer=buffer, rules=rules, select=select, name="broadcast")
 
-    def share(self, n: int = 2, *, buffer: int = 16) -> Branches[T]:
+    def share(self, n: int = 2, *, buffer: int = 16, max_bytes: int = MAX_BUFFER_BYTES) -> Branches[T]:
         """Give each item to one of `n` streams, whichever asks first: work for several workers.
 
-        At most `buffer` items wait for them.
+        At most `buffer` items, or `max_bytes`, wait for them.
         """
-        return self._branches(n, buffer=buffer, rules=Rules(), shared=True, name="share")
+        return self._branches(n, buffer=buffer, rules=Rules(max_bytes=max_bytes), shared=True, name="share")
 
     def _branches(self, n: int, **options: Any) -> Branches[T]:
         return Branches(self._then, self._of, n, **options)

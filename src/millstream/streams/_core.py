@@ -14,7 +14,7 @@ import warnings
 from collections.abc import AsyncIterator, Coroutine
 from time import monotonic
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
 from anyio import CancelScope, Event
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
@@ -111,7 +111,6 @@ class StreamCore(Serving[T]):
             await self._closed_while_waiting(error)
         finally:
             await checkpoint_if_cancelled()
-        return []
 
     def _may_begin(self) -> bool:
         """Whether there may be anything to pull. Raises: StreamClosed; StreamNotEntered."""
@@ -147,7 +146,7 @@ class StreamCore(Serving[T]):
         if isinstance(error, StopAsyncIteration):  # S9: from a function of the user; it would look like the end
             raise RuntimeError("a function given to an operator raised StopAsyncIteration") from error
 
-    async def _closed_while_waiting(self, error: Exception | None = None) -> None:
+    async def _closed_while_waiting(self, error: Exception | None = None) -> NoReturn:
         self._scope = None
         await self._release("closed", error)
         raise StreamClosed("this stream was closed while its consumer was waiting") from error
@@ -266,6 +265,10 @@ class Resumed(Operator[T]):
 
     async def open(self, tasks: Tasks) -> None:
         """Nothing to do."""
+
+    def join_texts(self) -> None:
+        """As the source."""
+        self._source.join_texts()
 
     async def pull(self) -> list[T]:
         """Return those items first."""

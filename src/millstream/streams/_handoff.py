@@ -14,11 +14,14 @@ from typing import Any, Generic, TypeVar
 from anyio import Event
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from millstream.errors import BufferOverflow, LimitExceeded
+from millstream.streams._bounded import Bounded
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 from millstream.streams._pull import Puller
+from millstream.streams._weight import MAX_BUFFER_BYTES
 from millstream.streams.operators._apply import isawaitable
 from millstream.streams.operators._base import plain
-from millstream.streams.overflow import Bounded, Conflate, Losses, Overflow
+from millstream.streams.overflow import Conflate, Losses, Overflow, Protect
 
 __all__ = ["FAIR_ITEMS", "Handoff", "Rules", "Signal", "forward", "give"]
 
@@ -51,14 +54,16 @@ class Rules:
     """What a buffer does when it is full: see `Stream.buffer`."""
 
     overflow: Overflow = "wait"
-    protect: Callable[[Any], bool] | None = None
+    protect: Protect | None = None
+    max_bytes: int = MAX_BUFFER_BYTES
     on_drop: Callable[[Any], object] | None = None
     on_backpressure: Callable[[int, float], object] | None = None
     clock: Clock = ANYIO_CLOCK
 
     def __post_init__(self) -> None:
         for name in ("protect", "on_drop", "on_backpressure"):
-            plain(name, getattr(self, name))
+            given = getattr(self, name)
+            plain(name, None if isinstance(given, type) else given)
         if isinstance(self.overflow, Conflate):
             plain("merge", self.overflow.merge)
 
@@ -76,7 +81,9 @@ class Handoff(Generic[T]):
 
     def __init__(self, n: int, rules: Rules, name: str, room: Signal | None = None, *, shared: bool = False) -> None:
         self.losses = Losses(name, rules.on_drop)
-        self.box: Bounded[T] = Bounded(n, rules.overflow, protect=rules.protect, losses=self.losses)
+        self.box: Bounded[T] = Bounded(
+            n, rules.overflow, protect=rules.protect, max_bytes=rules.max_bytes, losses=self.losses
+        )
         self.box.one_by_one |= shared
         self._shared = shared
         self.room = room or Signal()
@@ -101,7 +108,8 @@ class Handoff(Generic[T]):
     async def put(self, batch: list[T], start: int = 0) -> None:
         """Put all in, waiting for room if the policy says so.
 
-        Raises: BufferOverflow. What a hook or the function of `CallerRuns` raises.
+        Raises: BufferOverflow. LimitExceeded: an item larger than the buffer. What a hook or the function of
+            `CallerRuns` raises.
         """
         await give([self], batch, start)
 
@@ -155,8 +163,7 @@ class Handoff(Generic[T]):
     def close(self) -> None:
         """Nobody takes any more: what is inside goes, and what is put in from now on goes too."""
         self.closed = True
-        self.box.items.clear()
-        self.box.lent = 0
+        self.box.clear()
         self.room.set()
 
 
@@ -166,12 +173,19 @@ async def give(handoffs: Sequence[Handoff[T]], batch: list[T], start: int = 0) -
     While it waits for one, the others get what they have room for: who takes from them in turn is never stuck.
     """
     waiting: list[tuple[Handoff[T], int]] = []
+    failure: BufferOverflow | LimitExceeded | None = None
     for handoff in handoffs:
-        done = handoff.offer(batch, start)
+        try:
+            done = handoff.offer(batch, start)
+        except (BufferOverflow, LimitExceeded) as error:  # the end of all, but the others get what came before it
+            failure = failure or error
+            continue
         if done < len(batch) and handoff.box.caller is not None:
             await handoff.run_here(batch, done, handoff.box.caller)
         elif done < len(batch):
             waiting.append((handoff, done))
+    if failure is not None:
+        raise failure
     if waiting:
         await _wait_for_room(waiting, batch)
 

@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, TypeVar
 from weakref import ref
 
-from millstream.core._batch import Waiter, Watched
+from millstream.core._await import Waiter, Watched
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 
 __all__ = [
@@ -86,7 +86,7 @@ def _cancel(waiter: Waiter) -> None:
     task: Any = waiter._consumer
     if task in _closing:
         _closing[task].append(waiter)
-    elif not task.done():
+    else:
         waiter._asked += 1
         task.cancel()
         waiter._again = get_running_loop().call_later(AGAIN_SECONDS, _try_again, ref(waiter))

@@ -14,6 +14,7 @@ from millstream.streams._concurrent import Concurrent
 from millstream.streams._core import State
 from millstream.streams._handoff import Rules
 from millstream.streams._pull import BatchPuller, IterablePuller, Puller
+from millstream.streams._weight import MAX_BUFFER_BYTES
 from millstream.streams.monitor import StreamHealth, StreamMonitor
 from millstream.streams.operators.buffer import Buffer
 from millstream.streams.operators.collect import collect
@@ -43,7 +44,7 @@ class Stream(Concurrent[T]):
     Args: source: any async iterable, or a puller.
 
     Where an operator takes a `clock`, its waits go by that: a `FakeClock` in tests. Where it has a buffer, `overflow`,
-    `protect`, `on_drop` and `on_backpressure` are those of `BufferedStream`. Seconds may be fractions.
+    `max_bytes`, `protect`, `on_drop` and `on_backpressure` are those of `BufferedStream`. Seconds may be fractions.
     """
 
     def __init__(self, source: AsyncIterable[T] | Puller[T]) -> None:
@@ -85,20 +86,23 @@ class Stream(Concurrent[T]):
         n: int,
         *,
         overflow: Overflow = "wait",
-        protect: Callable[[T], bool] | None = None,
+        max_bytes: int = MAX_BUFFER_BYTES,
+        protect: Callable[[T], bool] | type | tuple[type, ...] | EventType | None = None,
         on_drop: Callable[[T], object] | None = None,
         on_backpressure: Callable[[int, float], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> BufferedStream[T]:
-        """Let the source run ahead by at most `n` items, in a task.
+        """Let the source run ahead by at most `n` items and `max_bytes`, in a task.
 
-        Args: n, overflow, protect, on_drop, on_backpressure, clock: as for `BufferedStream`, which this returns.
-        Raises: ValueError: n below 1, or an unknown policy. BufferOverflow while it is read, of `overflow="error"`.
+        Args: as for `BufferedStream`, which this returns.
+        Raises: ValueError: n or max_bytes below 1, or an unknown policy. BufferOverflow while it is read, of
+            `overflow="error"`. LimitExceeded while it is read: one item was larger than max_bytes.
         """
         return BufferedStream(
             self,
             n,
             overflow=overflow,
+            max_bytes=max_bytes,
             protect=protect,
             on_drop=on_drop,
             on_backpressure=on_backpressure,
@@ -197,7 +201,10 @@ class Stream(Concurrent[T]):
         return await last(self, strict=strict, default=default)
 
     async def text(self) -> str:
-        """Consume a stream of events and return the answer's text."""
+        """Consume a stream of events and return the answer's text.
+
+        Cost: where nothing but a timeout stands between, half of what the events cost: they are not made.
+        """
         return await text(cast("Stream[Any]", self))
 
     async def run(self, handler: Callable[[T], Any]) -> None:
@@ -229,13 +236,19 @@ class BufferedStream(Stream[T]):
         overflow: when it is full: "wait" (lossless), "conflate" (text is joined, lossless), "drop_oldest",
             "drop_newest", "drop_all", "error" (BufferOverflow), "drop_after" 5 s; or `DropAfter(seconds)`,
             `Conflate(merge)`, `CallerRuns(fn)`. Losses are in `dropped`, and in the log at level debug.
-        protect: true for items never to be dropped, besides `ToolCall`, `Error` and `Finish`.
+        max_bytes: what the items inside may take, by estimate (see `streams/_weight.py`). All buffers of the process
+            together may take 256 MiB; when they do, each takes what finds no room one by one.
+        protect: items never to be dropped, besides `ToolCall`, `Error` and `Finish`: a plain function, or a kind, as
+            for `filter`.
         on_drop: called with each item that is dropped.
         on_backpressure: called with the number of items inside and 0.0 when the source has to wait, and with the
             seconds that it has waited when it can go on.
         clock: what waits go by.
 
-    Raises: ValueError: n below 1, or an unknown policy.
+    An item larger than max_bytes alone is dropped and counted by a policy that drops it, and LimitExceeded under all
+    others, or if it may not be lost; only `CallerRuns` takes it.
+
+    Raises: ValueError: n or max_bytes below 1, or an unknown policy.
     """
 
     def __init__(
@@ -244,12 +257,20 @@ class BufferedStream(Stream[T]):
         n: int,
         *,
         overflow: Overflow = "wait",
-        protect: Callable[[T], bool] | None = None,
+        max_bytes: int = MAX_BUFFER_BYTES,
+        protect: Callable[[T], bool] | type | tuple[type, ...] | EventType | None = None,
         on_drop: Callable[[T], object] | None = None,
         on_backpressure: Callable[[int, float], object] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> None:
-        rules = Rules(overflow=overflow, protect=protect, on_drop=on_drop, on_backpressure=on_backpressure, clock=clock)
+        rules = Rules(
+            overflow=overflow,
+            max_bytes=max_bytes,
+            protect=protect,
+            on_drop=on_drop,
+            on_backpressure=on_backpressure,
+            clock=clock,
+        )
         stream = source if isinstance(source, Stream) else None
         if stream is not None:
             stream._refuse_second_owner()
@@ -263,6 +284,11 @@ class BufferedStream(Stream[T]):
     def capacity(self) -> int:
         """How many items it holds at most."""
         return self._buffer.handoff.box.n
+
+    @property
+    def n_bytes(self) -> int:
+        """What the items in it take now, by the estimate that `max_bytes` bounds; those too that are being consumed."""
+        return self._buffer.handoff.box.n_bytes
 
     @property
     def size(self) -> int:

@@ -11,6 +11,7 @@ from millstream.events import EventType, TextDelta
 from millstream.streams._handoff import Rules
 from millstream.streams._stream import Stream
 from millstream.streams._tasks import only
+from millstream.streams._weight import MAX_BUFFER_BYTES
 from millstream.streams.filters import KindFilter
 from millstream.streams.operators._apply import isawaitable
 from millstream.streams.operators.merge import Merge, OnInputError
@@ -29,6 +30,7 @@ def merge(
     buffer: int = 50,
     on_error: OnInputError = "raise",
     overflow: Overflow = "wait",
+    max_bytes: int = MAX_BUFFER_BYTES,
 ) -> Stream[T]:
     """Give the items of all streams as they come. Use it in `async with`: each input has a task of its own.
 
@@ -42,12 +44,16 @@ def merge(
         on_error: "raise" ends everything with the first failure; "isolate" puts an `Error` event in the place of the
             input that failed, and the others go on.
         overflow: what happens when the buffer is full, as for `Stream.buffer`; by default the inputs wait.
+        max_bytes: what the items in the buffer may take.
     Raises: ValueError: keys that are not one per stream, a buffer below 1, an unknown policy. StreamBusy: one twice.
     """
     if not streams:
-        return Stream(Merge([], keys=keys, n=buffer, rules=Rules(overflow=overflow), on_error=on_error))
+        rules = Rules(overflow=overflow, max_bytes=max_bytes)
+        return Stream(Merge([], keys=keys, n=buffer, rules=rules, on_error=on_error))
     first = streams[0] if isinstance(streams[0], Stream) else Stream(streams[0])
-    return first.merge(*streams[1:], keys=keys, buffer=buffer, on_error=on_error, overflow=overflow)
+    return first.merge(
+        *streams[1:], keys=keys, buffer=buffer, on_error=on_error, overflow=overflow, max_bytes=max_bytes
+    )
 
 
 def is_text(item: Any) -> TypeGuard[TextDelta]:
@@ -61,6 +67,7 @@ async def fan_out(
     *handlers: Callable[[TextDelta], Any],
     buffer: int = ...,
     overflow: Overflow = ...,
+    max_bytes: int = ...,
     on_drop: Callable[[TextDelta], object] | None = ...,
 ) -> list[int]: ...
 
@@ -71,6 +78,7 @@ async def fan_out(
     *handlers: Callable[[E | U], Any],
     buffer: int = ...,
     overflow: Overflow = ...,
+    max_bytes: int = ...,
     select: tuple[type[E], type[U]],
     on_drop: Callable[[E | U], object] | None = ...,
 ) -> list[int]: ...
@@ -82,6 +90,7 @@ async def fan_out(
     *handlers: Callable[[E], Any],
     buffer: int = ...,
     overflow: Overflow = ...,
+    max_bytes: int = ...,
     select: type[E] | tuple[type[E], ...] | KindFilter[E] | Callable[[Any], TypeGuard[E]],
     on_drop: Callable[[E], object] | None = ...,
 ) -> list[int]: ...
@@ -93,6 +102,7 @@ async def fan_out(
     *handlers: Callable[[T], Any],
     buffer: int = ...,
     overflow: Overflow = ...,
+    max_bytes: int = ...,
     select: Callable[[T], bool] | EventType | None,
     on_drop: Callable[[T], object] | None = ...,
 ) -> list[int]: ...
@@ -103,6 +113,7 @@ async def fan_out(
     *handlers: Callable[[Any], Any],
     buffer: int = 20,
     overflow: Overflow = "drop_newest",
+    max_bytes: int = MAX_BUFFER_BYTES,
     select: Any = is_text,
     on_drop: Callable[[Any], object] | None = None,
 ) -> list[int]:
@@ -114,6 +125,7 @@ async def fan_out(
         handlers: any number; without one the source is only consumed.
         buffer: how many items may wait for each handler.
         overflow: what becomes of an item for which there is no room.
+        max_bytes: what the items that wait for one handler may take.
         select: only items that it accepts are handed out, or those of a class, of one in a tuple of classes, or of an
             `EventType`; by default text deltas. None: all.
         on_drop: called with each item that a handler loses.
@@ -125,7 +137,9 @@ async def fan_out(
     if not handlers:
         await stream.run(lambda item: None)
         return []
-    branches = stream.broadcast(len(handlers), buffer=buffer, overflow=overflow, select=select, on_drop=on_drop)
+    branches = stream.broadcast(
+        len(handlers), buffer=buffer, overflow=overflow, max_bytes=max_bytes, select=select, on_drop=on_drop
+    )
     try:
         async with branches as streams, create_task_group() as tasks:
             for branch, handler in zip(streams, handlers, strict=True):

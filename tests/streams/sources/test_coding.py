@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import millstream as ms
-from millstream.streams.sources._coding import PIECE_BYTES, unpacked
+from millstream.streams.sources._coding import PIECE_BYTES, measured, unpacked
 
 TEXT = b'data: {"a": 1}\n\n' * 20_000
 PACKED = {
@@ -58,3 +58,20 @@ def test_a_bomb_ends_when_it_has_grown_beyond_measure() -> None:
     for piece in unpacked([data[:1000]], "gzip", ms.limits.DEFAULT_LIMITS, "acme"):  # below a MiB nothing counts
         got += piece
     assert 200 * 1000 < len(got) <= 2**20
+
+
+def test_a_body_of_a_client_that_says_how_much_it_was_sent_is_measured_by_that() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+
+    def read(data: bytes, got: bytearray) -> None:
+        response = httpx2.Response(200, headers={"content-encoding": "gzip"}, content=pieces(data, 1000))
+        for piece in measured(response, response.iter_bytes(), ms.limits.DEFAULT_LIMITS):
+            got += piece
+
+    got = bytearray()
+    read(PACKED["gzip"], got)
+    assert got == TEXT
+    with pytest.raises(ms.LimitExceeded) as caught:
+        read(gzip.compress(bytes(30_000_000)), got)
+    assert (caught.value.option, caught.value.limit) == ("max_inflation", 200)
+    assert len(got) - len(TEXT) < 3_000_000

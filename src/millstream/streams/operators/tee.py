@@ -93,15 +93,20 @@ class Fan(Operator[T]):
         before each for as long as they use them: who keeps up loses nothing because its items came together.
         """
         boxes = [handoff.box for handoff in self._handoffs]
-        portion = boxes[0].n if boxes[0].one_by_one else len(items)
-        for start in range(0, len(items), max(1, portion)):
-            some = items[start : start + portion]
+        if not boxes[0].one_by_one:
+            await give(self._handoffs, items)
+            return
+        start = 0
+        while start < len(items):
+            end = boxes[0].portion(items, start)
+            some = items[start:end]
             idle_turns = 0
-            while boxes[0].one_by_one and idle_turns < 2 and any(len(box.items) + len(some) > box.n for box in boxes):
+            while idle_turns < 2 and not all(box.has_room(some) for box in boxes):
                 before = [len(box.items) for box in boxes]
                 await checkpoint()
                 idle_turns = idle_turns + 1 if before == [len(box.items) for box in boxes] else 0
             await give(self._handoffs, some)
+            start = end
 
     def _end(self, error: Exception | None) -> None:
         for handoff in self._handoffs:
