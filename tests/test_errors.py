@@ -67,7 +67,8 @@ def test_every_kind_names_one_class(cls: type[ms.StreamError]) -> None:
 
 def test_what_is_retryable_by_its_class() -> None:
     retryable = {cls.__name__ for cls in STREAM_ERRORS if cls.retryable}
-    assert retryable == {"IncompleteStream", "ConnectionFailed", "StreamTimeout", "RateLimited", "Overloaded"}
+    waits = {"RateLimited", "Overloaded", "TooManyStreams"}
+    assert retryable == {"IncompleteStream", "ConnectionFailed", "StreamTimeout"} | waits
 
 
 def test_mistakes_of_the_program_are_no_stream_errors() -> None:
@@ -151,3 +152,15 @@ def test_mistakes_in_a_request_name_the_field() -> None:
     assert (str(wrong), wrong.field, errors.InvalidMessage("why").field) == ("why", "messages[0].role", "")
     unsaid = errors.Inexpressible("why", field="seed", protocol="cohere")
     assert (str(unsaid), unsaid.field, unsaid.protocol) == ("why", "seed", "cohere")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("a \ud800 b", "a ? b"), ("\udfff", "?"), ("\N{GRINNING FACE} é", "\N{GRINNING FACE} é")],
+    ids=ascii,
+)
+def test_the_words_of_an_error_can_always_be_written(given: str, told: str) -> None:
+    """To logs, terminals and clients: else the failure to tell it takes the place of what went wrong."""
+    error = ms.RateLimited(given)
+    assert (error.message, str(error)) == (told, told)
+    assert told.encode()

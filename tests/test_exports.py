@@ -67,6 +67,29 @@ def test_a_misspelt_name_gets_a_suggestion_and_a_room_needs_no_import() -> None:
     assert done.stderr.rstrip().endswith("has no attribute 'steam'. Did you mean: 'stream'?")
 
 
+def test_a_name_that_is_in_a_room_is_an_error_that_says_where() -> None:
+    """And no room is loaded to find that out."""
+    code = """
+import sys, millstream as ms
+for name in ["any_of", "ResumeGap", "StreamLimit", "EventStreamResponse", "Deltas", "Hub", "__wrapped__"]:
+    try:
+        getattr(ms, name)
+    except AttributeError as error:
+        print(error)
+print({"millstream.tools", "millstream.relay", "millstream.server"} & set(sys.modules))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert [line.partition("has no attribute ")[2] for line in done.stdout.splitlines()[:-1]] == [
+        "'any_of'; it is `millstream.tools.any_of`",
+        "'ResumeGap'; it is `millstream.errors.ResumeGap`",
+        "'StreamLimit'; it is `millstream.server.StreamLimit`",
+        "'EventStreamResponse'; it is `millstream.server.EventStreamResponse`",
+        "'Deltas'",
+        "'Hub'; it is `millstream.relay.Hub`",
+        "'__wrapped__'",
+    ]
+    assert done.stdout.endswith("set()\n")
+
+
 def loaded_by(statement: str) -> set[str]:
     """Modules that a fresh interpreter has after `statement`, by its own report on imports."""
     command = [sys.executable, "-X", "importtime", "-c", statement]

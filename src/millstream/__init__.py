@@ -153,7 +153,24 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return import_module(f"millstream.{name}")
     # With `name` and `obj`, the traceback asks whether another name was meant.
-    raise AttributeError(f"module 'millstream' has no attribute {name!r}", name=name, obj=modules[__name__])
+    said = f"module 'millstream' has no attribute {name!r}{_elsewhere(name)}"
+    raise AttributeError(said, name=name, obj=modules[__name__])
+
+
+def _elsewhere(name: str) -> str:
+    """Say in which room a name is that is not at the top, "" if in none. Imports none of them: their lists are read."""
+    if not name.startswith("_"):
+        from pathlib import Path
+
+        for room in ["errors", "core", *_ROOMS]:
+            path = Path(__file__).parent / room
+            try:
+                text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
+            except OSError:
+                continue
+            if f'"{name}"' in text.partition("\n__all__ = ")[2].partition("]")[0]:
+                return f"; it is `millstream.{room}.{name}`"
+    return ""
 
 
 def __dir__() -> list[str]:

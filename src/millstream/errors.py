@@ -33,6 +33,7 @@
         ├── StepLimit               the model never stopped calling tools          .limit
         ├── StreamNotFound          no such stream, or not yours (also a LookupError)
         ├── StreamExists            a stream of that id is there already
+        ├── TooManyStreams          as many are running already as this owner, or all, may have  .limit .of_all
         ├── InvalidEventId          no event id, or not one of this stream (also a ValueError)
         ├── ResumeGap               the place to resume from is no longer kept     .first_available .reason
         ├── StreamFenced            another producer has taken the stream over
@@ -94,6 +95,7 @@ __all__ = [
     "StreamNotEntered",
     "StreamNotFound",
     "StreamTimeout",
+    "TooManyStreams",
     "ToolError",
     "UnexpectedContentType",
     "UnknownProtocol",
@@ -202,6 +204,8 @@ class StreamError(MillstreamError):
         retry_after: float | None = None,
         provider: str | None = None,
     ) -> None:
+        if not str(message).isascii():  # what cannot be encoded could not be told to those who wait for it
+            message = str(message).encode("utf-8", "replace").decode()
         super().__init__(message)
         if retryable is not None:
             self.retryable = retryable
@@ -212,7 +216,7 @@ class StreamError(MillstreamError):
 
     @property
     def message(self) -> str:
-        """The text of the error."""
+        """The text of the error. Lone surrogates became question marks, so that it can be written anywhere."""
         return str(self.args[0])
 
 
@@ -399,6 +403,21 @@ class StreamExists(StreamError):
     """A stream of that id is there already, running or ended."""
 
     kind = "exists"
+
+
+class TooManyStreams(StreamError):
+    """As many streams are running already as one owner may have; or all together, then `of_all` is true.
+
+    Made by `millstream.server.StreamLimit`, whose bound is `limit`.
+    """
+
+    kind = "too_many_streams"
+    retryable = True
+
+    def __init__(self, message: str, *, limit: int = 0, of_all: bool = False, **common: Any) -> None:
+        super().__init__(message, **common)
+        self.limit = limit
+        self.of_all = of_all
 
 
 class InvalidEventId(StreamError, ValueError):

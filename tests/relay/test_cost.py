@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from millstream.relay import Hub, Item, MemoryLog, Subscription
@@ -68,6 +69,26 @@ async def test_an_event_that_comes_alone_makes_no_task_no_scope_and_no_timer(
     else:  # where each pull of a stream has a scope: streams/_core.py
         assert counts["tasks"] < 20
         assert counts["scopes"] < 2 * N + 40
+
+
+async def test_a_log_in_memory_is_written_by_the_task_that_reads_the_source(anyio_backend: str) -> None:
+    tasks: dict[str, set[int]] = {"reads": set(), "writes": set()}
+
+    class Noting(MemoryLog):
+        async def append(self, key: str, gen: int, first: int, items: list[bytes]) -> str | None:
+            tasks["writes"].add(anyio.get_current_task().id)
+            return await super().append(key, gen, first, items)
+
+    async def make() -> AsyncIterator[bytes]:
+        tasks["reads"].add(anyio.get_current_task().id)
+        yield b"a"
+        await anyio.lowlevel.checkpoint()
+        yield b"b"
+
+    async with Hub(Noting(), authorize=everybody) as hub:
+        await (await hub.publish("s", make, protocol=None)).wait()
+    assert len(tasks["reads"]) == 1
+    assert tasks["writes"] == tasks["reads"]
 
 
 @pytest.mark.parametrize("size", [1, 50])

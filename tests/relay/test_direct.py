@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import select
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -129,6 +132,56 @@ async def test_a_command_larger_than_the_sockets_buffer_is_sent_whole(on_redis: 
     assert await lane.call("GET", "large") == value
     assert await lane.call("DEL", "large") == 1
     lane.close()
+
+
+async def test_a_wake_up_for_nothing_sends_and_reads_nothing(on_redis: OnRedis) -> None:
+    lane = Lane(connector(on_redis.server.url), 20.0)
+    value = bytes(range(256)) * (32 << 12)
+    await lane.call("PING")
+    direct: Any = lane._carrier._direct
+    on_redis.server.pause()
+    try:
+        order = lane._order([("SET", "large", value)])
+        await until(lambda: direct._rest)
+        left = 0
+        while left != len(direct._rest):  # until the system takes no more
+            left = len(direct._rest)
+            direct._writable()
+            direct._readable()
+        assert 0 < left < len(value)
+    finally:
+        on_redis.server.resume()
+    assert await order.wait() == [b"OK"]
+    assert await lane.call("GET", "large") == value
+    assert await lane.call("DEL", "large") == 1
+    lane.close()
+
+
+async def test_a_connection_that_is_reset_when_it_is_written_to_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        lane = Lane(connector(f"redis://127.0.0.1:{listener.getsockname()[1]}/0"), 5.0)
+        ping = lane._order([("PING",)])
+        connection = await anyio.to_thread.run_sync(_greet, listener)
+        assert await ping.wait() == [b"OK"]
+        ping = lane._order([("PING",)])  # leaves in the next turn of the event loop, before it looks at what has come
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets it then
+        connection.close()
+        assert select.select([lane._carrier._direct._sock], [], [], 10)[0], "the reset has come"
+        with anyio.fail_after(10):
+            (error,) = await ping.wait()
+        assert (error.reason, error.retryable) == ("connection", True)
+        assert isinstance(error.__cause__, ConnectionResetError)
+        lane.close()
+
+
+def _greet(listener: socket.socket) -> socket.socket:
+    """Accept a connection and say +OK to what comes, up to a PING."""
+    connection, _ = listener.accept()
+    data = b""
+    while b"PING" not in data:
+        data = connection.recv(4096)
+        connection.sendall(b"+OK\r\n" * len(COMMAND.findall(data)))
+    return connection
 
 
 async def test_it_works_with_replies_in_small_pieces(on_redis: OnRedis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -781,3 +781,16 @@ async def test_a_hub_works_inside_its_block_only(engine: Engine) -> None:
             await hub.publish("s", words, protocol="no such wire")
     with pytest.raises(ms.errors.UnknownProtocol):
         engine.hub(protocol="no such wire")
+
+
+async def test_leaving_what_was_left_or_never_entered_does_nothing(engine: Engine) -> None:
+    hub = engine.hub()
+
+    async def leave() -> None:
+        await hub.__aexit__(None, None, None)
+        await hub.log.__aexit__(None, None, None)
+
+    await leave()
+    async with hub:
+        await hub.publish("s", words)
+    await leave()

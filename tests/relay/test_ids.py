@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.errors import InvalidEventId
+from millstream.errors import InvalidEventId, UsageError
 from millstream.relay import new_stream_id
 from millstream.relay._ids import NO_KEY, check_event_id, event_id, parse_event_id, stream_key
 
@@ -54,6 +54,17 @@ def test_a_key_is_safe_in_a_hash_tag_and_of_one_owner(stream_id: str, owner: str
         assert not set(key) & set("{} \r\n\0")
         assert key != NO_KEY
         assert key.rpartition("/")[2] == stream_id
+
+
+@pytest.mark.parametrize("owner", ["\ud800", "ann\udfff", None, 7, b"ann"], ids=ascii)
+def test_an_owner_that_is_no_text_is_refused_with_its_reason(owner: object) -> None:
+    with pytest.raises(UsageError, match="owner must be a string without lone surrogates"):
+        stream_key("s", owner)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("owner", ["", "ann", "\n", "\u2028", "\N{GRINNING FACE}", "é", "\x00"], ids=ascii)
+def test_any_text_may_be_an_owner(owner: str) -> None:
+    assert stream_key("s", owner)
 
 
 def test_owners_get_different_keys() -> None:

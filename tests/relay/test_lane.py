@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from millstream.errors import LogError
+from millstream.relay import _scripts as lua
 from millstream.relay._lane import MAX_ORDER_BYTES, MAX_ORDERS, Lane, _batch, _Order
 from millstream.relay.redis import connector
 from relay.engines import OnCluster, OnRedis
@@ -66,6 +67,16 @@ async def test_who_orders_when_it_is_closed_is_told_at_once(lane: Lane, anyio_ba
     lane.close()
     with pytest.raises(LogError, match="the log was closed"):
         await lane.call("PING")
+
+
+async def test_only_what_the_server_does_not_know_any_more_is_sent_again(lane: Lane, anyio_backend: str) -> None:
+    await lane.transact(("DEL", "x"), ("SCRIPT", "FLUSH"))
+    unknown = ("EVALSHA", lua.sha[lua.INFO], 3, "{s}m", "{s}l", "{s}s")
+    push = ("RPUSH", "x", b"1")
+    first, info, second, again, last = await lane.transact(push, unknown, push, unknown, ("LLEN", "x"))
+    assert (first, second, last) == (1, 2, 2)
+    assert info == again
+    assert info[0] is None
 
 
 def test_what_leaves_together_is_bounded_in_orders_and_bytes(anyio_backend: str) -> None:

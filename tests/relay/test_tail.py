@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -11,8 +11,9 @@ import anyio.lowlevel
 import pytest
 
 import millstream as ms
-from millstream.errors import ProtocolError, ResumeGap
-from millstream.relay import Entry, Hub, Item, MemoryLog, _tail
+from millstream.errors import LogError, ProtocolError, ResumeGap
+from millstream.events import encode_event
+from millstream.relay import End, Entry, Hub, Item, MemoryLog, Status, _tail
 from millstream.relay._kept import ENTRY_BYTES
 from millstream.relay._log import Page
 from millstream.testing import FakeClock
@@ -102,7 +103,7 @@ async def test_an_entry_between_the_last_page_and_following_comes_at_once(anyio_
         await hub.publish("s", make, protocol=None)
         await anyio.wait_all_tasks_blocked()
         async with hub.subscribe("s") as items:
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 assert [(await anext(items)).data, (await anext(items)).data] == [b"first", b"between"]
 
 
@@ -138,6 +139,58 @@ def test_an_item_gives_its_event_if_the_wire_is_native(anyio_backend: str) -> No
         assert Item("1.1.x", ms.encoder(protocol).encode(event)).event == event
     with pytest.raises(ProtocolError):
         _ = Item("1.1.x", b"event: x\n\n").event
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_an_end_that_is_told_by_what_is_no_error_is_not_taken_for_a_good_one(
+    anyio_backend: str, own: bool
+) -> None:
+    log = MemoryLog()
+    async with Hub(log, authorize=lambda *_: True) as hub:
+        await two(log, hub)
+        event: ms.Event = ms.Error(ms.RateLimited("slow down")) if own else ms.TextDelta("a")
+        async with hub.subscribe("s") as items:
+            await log.finalize("s", log._streams["s"].gen, End(Status.ERROR, encode_event(event)))
+            with pytest.raises(ms.RateLimited if own else ProtocolError, match="slow down" if own else "no error"):
+                await items.collect()
+
+
+async def test_a_stream_that_goes_local_takes_its_own_readers_along_and_no_others(anyio_backend: str) -> None:
+    class Breaks(MemoryLog):
+        """Takes no more of the stream "s" when it is broken."""
+
+        immediate = False
+        is_broken = False
+
+        async def append(self, key: str, gen: int, first: int, items: list[bytes]) -> str | None:
+            if key == "s" and self.is_broken:
+                raise LogError("it broke", reason="connection", retryable=True)
+            return await super().append(key, gen, first, items)
+
+    go = anyio.Event()
+
+    def source(name: bytes) -> Callable[[], AsyncIterator[bytes]]:
+        async def make() -> AsyncIterator[bytes]:
+            yield name + b"1"
+            await go.wait()
+            yield name + b"2"
+
+        return make
+
+    log = Breaks(lease=1000.0)
+    async with Hub(log, authorize=lambda *_: True, patience=0, on_log_error="local") as hub:
+        run = await hub.publish("s", source(b"s"), protocol=None)
+        await hub.publish("t", source(b"t"), protocol=None)
+        await anyio.wait_all_tasks_blocked()
+        async with hub.subscribe("s", on_gap="earliest") as late, hub.subscribe("t") as other:
+            assert (await anext(other)).data == b"t1"
+            log.is_broken = True
+            go.set()
+            await anyio.wait_all_tasks_blocked()
+            assert run.local
+            assert [item.data for item in await late.collect()] == [b"s2"]
+            assert late.gap is not None
+            assert [item.data for item in await other.collect()] == [b"t2"]
 
 
 # --- what is found when the cursor's place is looked at again ---------------------------------------------------------

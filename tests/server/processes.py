@@ -12,16 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RECORDING", "free_port", "process", "python", "replayed_model", "site", "until"]
+from ports import free_port
+
+__all__ = ["RECORDING", "process", "python", "replayed_model", "site", "until"]
 
 ROOT = Path(__file__).parents[2]
 RECORDING = "chat-text-usage"
-
-
-def free_port() -> int:
-    """Return one that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:

@@ -106,7 +106,7 @@ async def test_asgi_frameworks_let_it_see_the_client_leave(make, anyio_backend):
         async with httpx2.AsyncClient(trust_env=False) as http, http.stream("GET", url) as response:
             async for _ in response.aiter_bytes():
                 break
-        with anyio.fail_after(1):
+        with anyio.fail_after(20):
             while not source.closed:
                 await anyio.lowlevel.checkpoint()
 
@@ -122,7 +122,7 @@ async def test_background_tasks_of_fastapi_run_after_it(anyio_backend):
 
     async with serving(app) as url, httpx2.AsyncClient(trust_env=False) as http:
         await http.get(url)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await done.wait()
 
 

@@ -15,8 +15,9 @@ import orjson
 import pytest
 
 import millstream as ms
+from ports import free_port
 from relay.redis_server import RedisServer
-from server.processes import ROOT, free_port, process, python, replayed_model
+from server.processes import ROOT, process, python, replayed_model
 
 TRUTH = ROOT / "src/millstream/_recordings/chat-text-usage.sse.truth.json"
 TEXT = orjson.loads(TRUTH.read_bytes())["text"]

@@ -12,7 +12,18 @@ from millstream.server.replay import PACKAGED, RECORDING_HEADER, Recording, Repl
 from server.asgi_harness import Client
 from server.serving import serving
 
-NAMES = ["chat-json-schema", "chat-text", "chat-text-usage", "chat-tool-call", "messages-text", "messages-thinking"]
+NAMES = [
+    *[
+        "chat-json-schema",
+        "chat-text",
+        "chat-text-usage",
+        "chat-tool-call",
+        "demo-chat",
+        "demo-messages",
+        "demo-object",
+    ],
+    *["messages-text", "messages-thinking"],
+]
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 
 on_both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -55,7 +66,7 @@ def test_the_packaged_recordings_mean_what_their_truth_says(recordings, name):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("path", "name"), [(CHAT, "chat-text-usage"), (MESSAGES, "messages-text")])
+@pytest.mark.parametrize(("path", "name"), [(CHAT, "demo-chat"), (MESSAGES, "demo-messages")])
 async def test_plays_at_the_recorded_pace_without_drift(recordings, path, name):
     begun = anyio.current_time()
     client = await Client(path).run(ReplayApp(recordings))
@@ -72,7 +83,7 @@ async def test_plays_at_the_recorded_pace_without_drift(recordings, path, name):
 async def test_speed_divides_the_delays(recordings):
     begun = anyio.current_time()
     client = await Client(CHAT).run(ReplayApp(recordings, speed=10))
-    assert client.times[-2] - begun == pytest.approx(recordings["chat-text-usage"].chunks[-1][0] / 10)
+    assert client.times[-2] - begun == pytest.approx(recordings["demo-chat"].chunks[-1][0] / 10)
 
 
 @pytest.mark.anyio
@@ -80,7 +91,7 @@ async def test_infinite_speed_waits_for_nothing_and_keeps_the_chunks(recordings)
     begun = anyio.current_time()
     client = await Client(CHAT).run(ReplayApp(recordings, speed=math.inf))
     assert client.times[-1] == begun
-    assert client.bodies[:-1] == [data for _, data in recordings["chat-text-usage"].chunks]
+    assert client.bodies[:-1] == [data for _, data in recordings["demo-chat"].chunks]
 
 
 @pytest.mark.anyio
@@ -95,7 +106,7 @@ async def test_a_slow_client_is_caught_up_with(recordings):
         await client.send(message)
 
     await ReplayApp(recordings)(client.scope, client.receive, send)
-    assert client.times[-2] - begun == pytest.approx(recordings["chat-text-usage"].chunks[-1][0])
+    assert client.times[-2] - begun == pytest.approx(recordings["demo-chat"].chunks[-1][0])
 
 
 @pytest.mark.anyio

@@ -1,11 +1,16 @@
+import sys
 import threading
 import time
+from concurrent.futures import wait
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 
 import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 import millstream as ms
-from millstream.server import AsyncEventStreamBody, EventStreamBody
+from millstream.server import AsyncEventStreamBody, EventStreamBody, wsgi
 from millstream.testing import HANG, ScriptedSource, Wait
 
 START, TEXT, STOP = ms.Start("m", "1"), ms.TextDelta("Hi"), ms.Finish(ms.FinishReason.STOP)
@@ -19,18 +24,30 @@ def events(data, protocol=NATIVE[0]):
     return decoder.feed(data) + decoder.close()
 
 
+@pytest.fixture
+def no_thread_left():
+    before = set(threading.enumerate())
+    yield
+    assert [thread for thread in threading.enumerate() if thread not in before] == []
+
+
+@pytest.mark.usefixtures("no_thread_left")
 def test_a_stream_is_read_in_a_loop_of_its_own_which_ends_with_it():
-    threads = threading.active_count()
     source = ScriptedSource(START, TEXT, STOP)
     assert events(b"".join(EventStreamBody(ms.Stream(source)))) == [START, TEXT, STOP]
     assert source.closed
-    assert threading.active_count() == threads
 
 
 def test_silence_is_broken_by_comments():
-    body = EventStreamBody(ms.Stream(ScriptedSource(START, Wait(0.2), STOP)), heartbeat=0.02)
-    pieces = list(body)
-    assert b": \n\n" in pieces
+    async def source():
+        yield START
+        while b": \n\n" not in pieces[1:]:  # noqa: ASYNC110 - from another thread
+            await anyio.sleep(0.001)
+        yield STOP
+
+    pieces = []
+    for piece in EventStreamBody(ms.Stream(source()), heartbeat=0.02):
+        pieces.append(piece)
     assert events(b"".join(pieces)) == [START, STOP]
 
 
@@ -55,6 +72,7 @@ def test_events_without_words_on_the_wire_are_no_pieces_and_its_end_is_the_last_
     assert pieces[-1].endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.usefixtures("no_thread_left")
 def test_closing_it_from_another_thread_frees_the_one_that_waits():
     source = ScriptedSource(START, HANG)
     body = EventStreamBody(ms.Stream(source), heartbeat=None)
@@ -66,23 +84,144 @@ def test_closing_it_from_another_thread_frees_the_one_that_waits():
     while source.pulls < 2:
         time.sleep(0.001)
     body.close()
-    reader.join(10)
-    assert (reader.is_alive(), source.closed) == (False, True)
+    reader.join()
+    assert source.closed
     assert rest == []
 
 
+LINES = 80  # as many as the bridge runs for three batches, and a few more
+
+
+class Meanwhile:
+    """Read the body in a thread of its own; at its n-th line of the bridge where it holds no lock, do something."""
+
+    def __init__(self, body, n, do):
+        self.data, self.failures = b"", []
+        lines = count()
+
+        def trace(frame, event, arg):
+            if frame.f_code.co_filename != wsgi.__file__ or frame.f_code.co_name not in ("open", "next"):
+                return None
+            if not body._pull._lock.locked() and next(lines) == n:
+                do()
+            return trace
+
+        def read():
+            sys.settrace(trace)
+            try:
+                for piece in body:
+                    self.data += piece
+            except Exception as error:
+                self.failures.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        reader.join()
+
+
+@pytest.mark.parametrize("heartbeat", [None, 0.001])
+@pytest.mark.usefixtures("no_thread_left")
+def test_closing_it_from_another_thread_at_whatever_line_the_reader_is_leaves_nothing_behind(heartbeat):
+    def close():
+        closer = threading.Thread(target=body.close)
+        closer.start()
+        closer.join()
+
+    for n in range(LINES):
+        source = ScriptedSource(START, TEXT, STOP)
+        body = EventStreamBody(ms.Stream(source), heartbeat=heartbeat)
+        reading = Meanwhile(body, n, close)
+        assert reading.failures == []
+        assert source.closed or not source.pulls
+        got = ms.decoder(NATIVE[0]).feed(reading.data)
+        assert got == [START, TEXT, STOP][: len(got)]
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_a_batch_that_comes_at_whatever_line_of_a_wait_for_it_is_read():
+    async def source():
+        yield START
+        while not told:  # noqa: ASYNC110 - by another thread
+            await anyio.sleep(0.001)
+        yield TEXT
+        yield STOP
+
+    def tell():
+        told.append(True)
+        if body._pull._pending is not None:
+            wait([body._pull._pending])
+
+    for n in range(LINES):
+        told = []
+        body = EventStreamBody(ms.Stream(source()), heartbeat=0)
+        reading = Meanwhile(body, n, tell)
+        assert (events(reading.data), reading.failures) == ([START, TEXT, STOP], [])
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_closing_it_from_another_thread_ends_an_opening_that_hangs():
+    opening, stopped = threading.Event(), []
+
+    @asynccontextmanager
+    async def connect():
+        opening.set()
+        try:
+            yield await anyio.sleep_forever()
+        finally:
+            stopped.append(True)
+
+    body = EventStreamBody(ms.stream(connect(), "openai"), heartbeat=None)
+    rest = []
+    reader = threading.Thread(target=lambda: rest.extend(body))
+    reader.start()
+    opening.wait()
+    body.close()
+    reader.join()
+    assert (rest, stopped) == ([], [True])
+
+
+@pytest.mark.usefixtures("no_thread_left")
+@pytest.mark.parametrize("when", ["its loop begins", "its stream is open"])
+def test_closing_it_while_it_opens_gives_nothing_and_closes_what_was_opened(when, monkeypatch):
+    class Closing(ms.Stream):
+        def batches(self):
+            if when == "its stream is open":
+                body.close()
+            return super().batches()
+
+    @contextmanager
+    def begin():
+        with start_blocking_portal() as portal:
+            if when == "its loop begins":
+                body.close()
+            yield portal
+
+    monkeypatch.setattr(wsgi, "start_blocking_portal", begin)
+    source = ScriptedSource(START, TEXT, STOP)
+    body = EventStreamBody(Closing(source))
+    assert list(body) == []
+    assert source.closed == (when == "its stream is open")
+
+
+@pytest.mark.usefixtures("no_thread_left")
+def test_a_stream_that_somebody_else_has_closed_is_told_as_such():
+    stream = ms.Stream(ScriptedSource(START))
+    anyio.run(stream.aclose)
+    with pytest.raises(ms.StreamClosed):
+        list(EventStreamBody(stream))
+
+
+@pytest.mark.usefixtures("no_thread_left")
 def test_closing_it_leaves_a_silent_upstream_at_once():
-    threads = threading.active_count()
     source = ScriptedSource(START, HANG)
     body = EventStreamBody(ms.Stream(source), heartbeat=0.01)
     pieces = iter(body)
-    assert next(pieces).startswith(b"data: ")
+    assert next(piece for piece in pieces if piece != b": \n\n").startswith(b"data: ")
     assert next(pieces) == b": \n\n"
     body.close()
     assert source.closed
     assert source.cancelled
     assert list(pieces) == []
-    assert threading.active_count() == threads
 
 
 def test_closing_it_unread_opens_nothing():
@@ -200,8 +339,9 @@ async def test_an_async_body_tells_errors_on_the_wire_and_raises_those_of_the_ap
 async def test_a_reader_that_is_cancelled_closes_the_stream_of_an_async_body():
     source = ScriptedSource(START, HANG)
     pieces = []
-    with anyio.move_on_after(0.05):
-        await collected(AsyncEventStreamBody(ms.Stream(source)), pieces)
-    await anyio.wait_all_tasks_blocked()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(collected, AsyncEventStreamBody(ms.Stream(source)), pieces)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
     assert len(pieces) == 1
     assert source.closed

@@ -50,26 +50,29 @@ Event = Union[  # noqa: UP007  (X | Y would evaluate Data[Any] | ... each time a
 ]
 """Any event. What decoders give and encoders take."""
 
-# The facts of an exception that travel, besides its kind and message.
-ERROR_FACTS = (
-    "retryable",
-    "retry_after",
-    "provider",
-    "offset",
-    "reason",
-    "snippet",
-    "line",
-    "option",
-    "limit",
-    "content_type",
-    "status",
-    "code",
-    "request_id",
-    "attempts",
-    "dropped",
-    "tool",
-    "first_available",
-)
+# The facts of an exception that travel, besides its kind and message. What comes as another type is passed over: code
+# that acts on them, such as a retry that waits, must not fail at what somebody has sent.
+ERROR_FACTS: dict[str, type | tuple[type, ...]] = {
+    "retryable": bool,
+    "retry_after": (int, float),
+    "provider": str,
+    "offset": int,
+    "reason": str,
+    "snippet": str,
+    "line": int,
+    "option": str,
+    "limit": int,
+    "of_all": bool,
+    "content_type": str,
+    "status": int,
+    "code": str,
+    "request_id": str,
+    "attempts": int,
+    "dropped": int,
+    "tool": str,
+    "first_available": (int, str),
+}
+MAX_NUMBER = 1 << 53  # of a fact
 
 
 def encode_event(event: Event) -> bytes:
@@ -119,13 +122,19 @@ def _encode_error(value: Any) -> dict[str, Any]:
     return facts
 
 
+def _is_fact(value: Any, type_: type | tuple[type, ...]) -> bool:
+    if isinstance(value, (int, float)) and not 0 <= value <= MAX_NUMBER:
+        return False
+    return isinstance(value, type_) and isinstance(value, bool) == (type_ is bool)
+
+
 def _decode_error(kind: type, facts: Any) -> StreamError:
     """Rebuild the exception. A kind of a later version becomes a plain StreamError and keeps its message."""
     if kind is not StreamError or not isinstance(facts, dict):
         raise TypeError(f"no {kind.__name__} can be made of this")
     name, _, detail = str(facts.get("kind")).partition(".")
     cls = _subclasses(StreamError).get(name, StreamError)
-    known: dict[str, Any] = {name: facts[name] for name in ERROR_FACTS if name in facts}
+    known: dict[str, Any] = {k: facts[k] for k, type_ in ERROR_FACTS.items() if _is_fact(facts.get(k), type_)}
     if detail:
         known["kind"] = detail
     if "snippet" in known:

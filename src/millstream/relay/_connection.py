@@ -38,6 +38,8 @@ REASONS = {
     "MasterDownError": ("readonly", True),
     "CLUSTERDOWN": ("connection", True),
     "ClusterDownError": ("connection", True),
+    "ClusterError": ("connection", True),  # too many redirections
+    "RedisClusterException": ("connection", True),  # no node answers, or nobody has the slot yet
     "TRYAGAIN": ("connection", True),
     "TryAgainError": ("connection", True),
     "TimeoutError": ("timeout", True),

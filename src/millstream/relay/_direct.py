@@ -110,7 +110,7 @@ class Direct:
     def _write(self) -> None:
         try:
             self._rest = self._rest[self._sock.send(self._rest) :]
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             pass
         except OSError as error:
             self._fail(error)
@@ -128,7 +128,7 @@ class Direct:
             self._replies.feed(data)
             while (answer := self._replies.gets()) is not False:
                 self._answers.append(answer)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError:
             return
         except OSError as error:
             self._fail(error)

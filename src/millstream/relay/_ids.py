@@ -13,9 +13,18 @@ import secrets
 from collections.abc import Callable
 from hashlib import blake2b, sha256
 
-from millstream.errors import InvalidEventId
+from millstream.errors import InvalidEventId, UsageError
 
-__all__ = ["NO_KEY", "check_event_id", "event_id", "event_ids", "new_stream_id", "parse_event_id", "stream_key"]
+__all__ = [
+    "NO_KEY",
+    "check_event_id",
+    "encoded",
+    "event_id",
+    "event_ids",
+    "new_stream_id",
+    "parse_event_id",
+    "stream_key",
+]
 
 MAC_BYTES = 12
 NO_KEY = "/"  # no stream has it: for looking up what cannot be there
@@ -34,10 +43,21 @@ def stream_key(stream_id: str, owner: str) -> str | None:
 
     Streams of different owners never share a name, whatever their ids: the owner's hash comes before a slash, which no
     id may hold. Nothing that ends a Redis hash tag gets through either.
+
+    Raises: UsageError: the owner is no text, or none that can be encoded.
     """
+    name = encoded("owner", owner)
     if not isinstance(stream_id, str) or _stream_id.fullmatch(stream_id) is None:
         return None
-    return f"{sha256(owner.encode()).hexdigest()[:16]}/{stream_id}" if owner else stream_id
+    return f"{sha256(name).hexdigest()[:16]}/{stream_id}" if owner else stream_id
+
+
+def encoded(name: str, text: str) -> bytes:
+    """Return a text of the application in UTF-8. Raises: UsageError: it is none, or none that can be encoded."""
+    try:
+        return text.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise UsageError(f"{name} must be a string without lone surrogates, not {text!r:.60}") from None
 
 
 def event_id(secret: bytes, epoch: int, seq: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from millstream.relay._log import Claim, End, Entry, Status
+from millstream.relay._log import Claim, End, Entry, Status, StreamInfo
 
 __all__ = ["ENTRY_BYTES", "Ended", "Kept"]
 
@@ -40,6 +40,24 @@ class Kept:
     def alive(self, now: float) -> bool:
         """Whether the lease is valid."""
         return now < self.lease_until
+
+    def info(self, now: float) -> StreamInfo:
+        """Return what is told of it."""
+        return StreamInfo(
+            status=self.status,
+            seq=self.seq,
+            gen=self.gen,
+            epoch=self.epoch,
+            alive=self.alive(now),
+            protocol=self.claim.protocol,
+            media_type=self.claim.media_type,
+            meta=self.claim.meta,
+            cancel=self.cancel,
+            age=now - self.since,
+            end=self.end,
+            ends=self.ends,
+            secret=self.claim.secret,
+        )
 
     def trim(self) -> int:
         """Drop the oldest entry and return its size."""

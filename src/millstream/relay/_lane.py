@@ -120,14 +120,16 @@ class Lane:
         return order
 
     def _answered(self, orders: list[_Order], answers: list[Any] | Exception) -> None:
-        failure = log_error(answers) if isinstance(answers, Exception) else None
+        failure = None
+        if isinstance(answers, Exception):
+            failure, answers = log_error(answers), []
         for order in orders:
             if order not in self._open:  # the lane was closed meanwhile
                 continue
             del self._open[order]
             if failure is not None:
                 order.fail(failure)
-            elif isinstance(answers, list):
+            else:
                 n = len(order.commands)
                 order.answer([log_error(one) if isinstance(one, Exception) else one for one in answers[:n]])
                 del answers[:n]

@@ -139,8 +139,6 @@ class Producer(Run):
         finally:
             forget()
             self._rounds.end(self)
-            if self.status is Status.OPEN:
-                self.status = Status.ORPHANED
             self._ended.set()
 
     async def _produce(self) -> None:
@@ -272,15 +270,20 @@ class Producer(Run):
             return End(Status.DONE), []
         error = self._told or safe(self.error)
         last = [] if self._told else [Error(error), Finish(FinishReason.ERROR)]
-        return End(Status.ERROR, encode_event(Error(error)), told=self._encoder is not None), last
+        try:
+            told = encode_event(Error(error))
+        except (TypeError, ValueError):  # a fact of it that cannot be written: an end that is not told is waited for
+            error = ProcessingError(f"the producer failed: {type(error).__name__}")
+            told, last = encode_event(Error(error)), [Error(error), Finish(FinishReason.ERROR)]
+        return End(Status.ERROR, told, told=self._encoder is not None), last
 
     async def _orphaned(self) -> None:
+        self.status = Status.ORPHANED
         with move_on_after(GOODBYE_SECONDS, shield=True):
             try:
                 await self._log.finalize(self._key, self.gen, LOST)
             except (LogError, StreamFenced) as error:
                 log.debug("relay: a producer could not say goodbye: %s", error)
-        self.status = Status.ORPHANED
 
 
 def safe(error: Exception) -> StreamError:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from millstream.errors import ProducerLost, ResumeGap, StreamNotFound
+from millstream.errors import ProducerLost, ProtocolError, ResumeGap, StreamNotFound
 from millstream.events import Error, decode_event, encode_event
 from millstream.relay._ids import NO_KEY, check_event_id, event_id, parse_event_id
 from millstream.relay._item import Item, Maker
@@ -119,8 +119,7 @@ class Tail(Puller[Item]):
         self._stop()
         if self.end.error:
             event = decode_event(self.end.error)
-            if isinstance(event, Error):
-                raise event.error
+            raise event.error if isinstance(event, Error) else ProtocolError("the log tells an end by what is no error")
         return []
 
     async def aclose(self) -> None:

@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 
 from millstream.errors import StreamExists, StreamNotFound, UsageError
 from millstream.protocols import Encoder, encoder
-from millstream.relay._ids import NO_KEY, stream_key
+from millstream.relay._ids import NO_KEY, encoded, stream_key
 from millstream.relay._item import Maker
 from millstream.relay._log import Acquired, Claim, Mode, Status, StreamInfo, StreamLog, persist
 from millstream.relay._rounds import Timekeeper
@@ -114,19 +114,20 @@ class Hub:
     ) -> None:
         """Let producers finish for `grace` seconds, mark the streams of the others orphaned, leave the log."""
         tasks, self._tasks = self._tasks, None
+        if tasks is None:  # left already
+            return
         try:
-            if tasks is not None:
-                try:
-                    if self._runs and error is None and self._grace > 0:
-                        with self._clock.move_on_at(self._clock.now() + self._grace):
-                            for run in list(self._runs.values()):
-                                await run.wait()
-                finally:
-                    for run in list(self._runs.values()):
-                        run.shut_down()
-                    self._times.stop()
-                    await tasks.__aexit__(None, None, None)
-                    self._times.looks.close()
+            try:
+                if self._runs and error is None and self._grace > 0:
+                    with self._clock.move_on_at(self._clock.now() + self._grace):
+                        for run in list(self._runs.values()):
+                            await run.wait()
+            finally:
+                for run in list(self._runs.values()):
+                    run.shut_down()
+                self._times.stop()
+                await tasks.__aexit__(None, None, None)
+                self._times.looks.close()
         finally:
             await self.log.__aexit__(kind, error, trace)
 
@@ -303,8 +304,9 @@ class Hub:
 
         Its readers get what was written so far, a `Finish` with raw reason "cancelled", and the end.
 
-        Raises: StreamNotFound: unknown, or refused by `authorize`. LogError.
+        Raises: StreamNotFound: unknown, or refused by `authorize`. LogError. UsageError: a reason that is no text.
         """
+        encoded("reason", reason)
         key = await self._reach(stream_id, scope, owner)
         status = Status.MISSING
         if key is not None:

@@ -98,14 +98,14 @@ class MemoryLog(StreamLog):
         now = self._now()
         kept = self._find(key)
         if kept is not None and kept.claim.token == claim.token:
-            return Acquired(True, self._info(kept))
+            return Acquired(True, kept.info(now))
         if kept is not None and mode == "resume":
             if kept.status not in RESUMABLE or kept.alive(now):
-                return Acquired(False, self._info(kept))
+                return Acquired(False, kept.info(now))
             kept.claim = kept.claim._replace(token=claim.token)
             self._ended.forget(key, kept)
         elif kept is not None and mode != "replace":
-            return Acquired(False, self._info(kept))
+            return Acquired(False, kept.info(now))
         else:
             if kept is not None:
                 claim = claim._replace(secret=kept.claim.secret)
@@ -118,7 +118,7 @@ class MemoryLog(StreamLog):
         kept.status, kept.cancel, kept.end = Status.OPEN, None, None
         self._touch(kept)
         self._tell(key, kept.epoch, [])
-        return Acquired(True, self._info(kept))
+        return Acquired(True, kept.info(now))
 
     async def append(self, key: str, gen: int, first: int, items: list[bytes]) -> str | None:
         """Append entries and renew the lease."""
@@ -171,7 +171,7 @@ class MemoryLog(StreamLog):
     async def info(self, key: str) -> StreamInfo:
         """Return what is known."""
         kept = self._find(key)
-        return StreamInfo(Status.MISSING) if kept is None else self._info(kept)
+        return StreamInfo(Status.MISSING) if kept is None else kept.info(self._now())
 
     async def read(self, key: str, epoch: int, after: int, count: int) -> Page | None:
         """Return a page."""
@@ -296,21 +296,3 @@ class MemoryLog(StreamLog):
                 self._bytes -= kept.trim()
             else:
                 raise LogError(f"the running streams fill the log: {self._max_bytes} bytes (max_bytes)", reason="full")
-
-    def _info(self, kept: Kept) -> StreamInfo:
-        now = self._now()
-        return StreamInfo(
-            status=kept.status,
-            seq=kept.seq,
-            gen=kept.gen,
-            epoch=kept.epoch,
-            alive=kept.alive(now),
-            protocol=kept.claim.protocol,
-            media_type=kept.claim.media_type,
-            meta=kept.claim.meta,
-            cancel=kept.cancel,
-            age=now - kept.since,
-            end=kept.end,
-            ends=kept.ends,
-            secret=kept.claim.secret,
-        )

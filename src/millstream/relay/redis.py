@@ -80,12 +80,13 @@ class RedisLog(StreamLog):
         self._control = f"{prefix}:{{control/{secrets.token_hex(8)}}}:c"
         self._reader = Reader(Lane(connect, BLOCK_MS / 1000 + timeout), self._control, self._nudge)
         self._tasks: TaskGroup | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._was_entered = False
 
     async def __aenter__(self) -> Self:
         """Start the reader. Connects at the first command."""
-        if self._scope is not None:
+        if self._was_entered:
             raise UsageError("this log was entered already: one log, one hub, once")
+        self._was_entered = True
         # Shielded: what is cancelled from outside may still have a word to hear.
         self._scope = anyio.CancelScope(shield=True)
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -101,15 +102,16 @@ class RedisLog(StreamLog):
     ) -> None:
         """Stop the reader and close the connections."""
         tasks, self._tasks = self._tasks, None
-        if tasks is not None and self._scope is not None:
-            self._scope.cancel()
-            lanes = (self._writes, self._reads, self._reader.lane)
+        if tasks is None:  # left already
+            return
+        self._scope.cancel()
+        lanes = (self._writes, self._reads, self._reader.lane)
+        for lane in lanes:
+            lane.close()
+        with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
             for lane in lanes:
-                lane.close()
-            with anyio.move_on_after(GOODBYE_SECONDS, shield=True):
-                for lane in lanes:
-                    await lane.ended()
-            await tasks.__aexit__(None, None, None)
+                await lane.ended()
+        await tasks.__aexit__(None, None, None)
 
     # --- the operations ------------------------------------------------------------------------------------------
 

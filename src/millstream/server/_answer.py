@@ -18,6 +18,7 @@ from millstream.server._body import Body, RelayBody
 from millstream.server._connection import ClientGone, Connection, Headers
 from millstream.server._negotiate import last_event_id
 from millstream.server._refusals import refusal
+from millstream.server.limit import Admission
 
 __all__ = ["Answer"]
 
@@ -31,6 +32,7 @@ class Answer:
         head: status and headers.
         retry, expose: for a `Subscription`, which brings its own wire.
         stoppable: whether `stop` may be called; costs a scope.
+        admission: counts the stream as long as it lasts; if it may not be opened, this is refused.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Answer:
         retry: int | None,
         expose: bool | None,
         stoppable: bool = True,
+        admission: Admission | None = None,
     ) -> None:
         self._connection = connection
         self._source = source
@@ -52,6 +55,7 @@ class Answer:
         self._expose = expose
         self._reading = CancelScope() if stoppable else None
         self._stopped = False
+        self._admission = admission
 
     def stop(self) -> None:
         """End the answer soon: the server shuts down. A message that is being sent is sent to its end."""
@@ -60,8 +64,8 @@ class Answer:
             self._stop_reading()
 
     def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        assert self._reading is not None  # noqa: S101  (it is stoppable, else nobody has stopped it)
+        self._reading.cancel()
 
     async def _head(self) -> None:
         """Answer HEAD: nothing is opened."""
@@ -82,6 +86,8 @@ class Answer:
             await self._head()
             return
         try:
+            if self._admission is not None and not self._stopped:
+                await self._admit(self._admission)
             if self._stopped:
                 await self._close_unread()
                 await self._shut_down()
@@ -104,6 +110,16 @@ class Answer:
         except Exception as error:
             if self._connection.started:
                 await self._connection.write(self._body.fail(error), more=False)
+            raise
+        finally:
+            if self._admission is not None:
+                self._admission.leave()
+
+    async def _admit(self, admission: Admission) -> None:
+        try:
+            admission.enter()
+        except StreamError:
+            await self._close_unread()
             raise
 
     async def _made(self, scope: Scope) -> Any:
@@ -132,16 +148,16 @@ class Answer:
                         return
             await connection.start(self._status, encoded(self._headers))
             if first:
-                await self._write(first)
+                await self._write_items(first)
             self._headers = {}  # sent: they are half of what an answer keeps
             if self._stopped:
                 self._stop_reading()
             encode, write = self._body.encode, connection.write
             async for batch in batches:
                 parts: list[bytes] = []
-                try:  # as `_write`, which would be one more coroutine for each event
+                try:
                     encode(batch, parts)  # pyright: ignore[reportArgumentType] # items, if it resumes
-                finally:
+                finally:  # what came before an event that cannot be encoded is not lost
                     if data := parts[0] if len(parts) == 1 else b"".join(parts):
                         connection.heartbeat = self._body.heartbeat  # none in the middle of a message
                         await write(data)
@@ -149,15 +165,11 @@ class Answer:
                     self._stop_reading()
         await connection.write(self._body.finish(), more=False)
 
-    async def _write(self, batch: list[Any]) -> None:
+    async def _write_items(self, items: list[Any]) -> None:
         parts: list[bytes] = []
-        try:
-            self._body.encode(batch, parts)
-        finally:  # what came before an event that cannot be encoded is not lost
-            data = b"".join(parts)
-            if data:
-                self._connection.heartbeat = self._body.heartbeat
-                await self._connection.write(data)
+        self._body.encode(items, parts)
+        self._connection.heartbeat = self._body.heartbeat
+        await self._connection.write(b"".join(parts))
 
     async def _nothing(self) -> None:
         """There is nothing more to read: 204 tells an `EventSource` to come back no more."""

@@ -100,9 +100,7 @@ class Connection:
     # --- sending -------------------------------------------------------------------------------------------------
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Send status and headers, unless the watcher did."""
-        while self._watcher_sends is not None:
-            await self._watcher_sends.wait()
+        """Send status and headers, unless the watcher did, or does: then `write` waits for it."""
         if not self.started:
             self.started = True
             self.early = None

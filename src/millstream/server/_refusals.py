@@ -29,6 +29,7 @@ from millstream.errors import (
     StreamNotFound,
     StreamTimeout,
     ToolError,
+    TooManyStreams,
 )
 from millstream.protocols.encoders._faults import error_text
 
@@ -45,6 +46,7 @@ STATUS: tuple[tuple[type[StreamError], int], ...] = (
     (InvalidEventId, 400),
     (ResumeGap, 409),
     (StreamExists, 409),
+    (TooManyStreams, 429),
     (LogError, 503),
     (ProducerLost, 503),
     (BackpressureError, 503),
@@ -54,7 +56,7 @@ STATUS: tuple[tuple[type[StreamError], int], ...] = (
 )
 """First match decides; everything else is 502: the other side failed."""
 
-OUR_WORDS = (StreamNotFound, InvalidEventId, ResumeGap, StreamExists)
+OUR_WORDS = (StreamNotFound, InvalidEventId, ResumeGap, StreamExists, TooManyStreams)
 
 
 def status_of(error: StreamError) -> int:
@@ -63,6 +65,8 @@ def status_of(error: StreamError) -> int:
         return status_of(error.last)
     if isinstance(error, InvalidRequest) and error.status in (413, 422):
         return error.status
+    if isinstance(error, TooManyStreams) and error.of_all:
+        return 503
     return next((status for cls, status in STATUS if isinstance(error, cls)), 502)
 
 

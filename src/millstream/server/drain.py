@@ -27,8 +27,8 @@ class Drain:
     Args:
         grace: seconds that streams have to finish by themselves.
         signals: the first begins the draining, a second ends it at once; each is then handed on to whoever handled it
-            before, the server. Not for servers that handle signals through the event loop, such as hypercorn, which has
-            a `graceful_timeout`, and granian, which has `workers_kill_timeout`.
+            before, the server. Not for servers that handle signals through the event loop: hypercorn's
+            `shutdown_trigger` can call `begin`, granian ends streams by itself after `workers_kill_timeout`.
     """
 
     def __init__(self, grace: float = 10.0, *, signals: Iterable[signal.Signals] = ()) -> None:

@@ -26,7 +26,7 @@ RECORDING_HEADER = "x-millstream-recording"
 
 PACKAGED = Path(__file__).parent.parent / "_recordings"
 
-PREFERRED = ("chat-text-usage", "messages-text")
+PREFERRED = ("demo-chat", "demo-messages")
 """What an endpoint serves if nothing is asked for; elsewhere the first recording of the index."""
 
 

@@ -21,6 +21,7 @@ from millstream.server._body import Body, Ids
 from millstream.server._connection import Connection
 from millstream.server._negotiate import choose, header
 from millstream.server.drain import Drain
+from millstream.server.limit import Admission
 from millstream.streams import Stream
 from millstream.streams._clock import ANYIO_CLOCK, Clock
 
@@ -60,6 +61,8 @@ class EventStreamResponse:
         retry: milliseconds that a browser waits before it reconnects. SSE only.
         expose_errors: tell clients the words of errors. None: what the encoder does by itself, and not in refusals.
         drain: ends the response when the server shuts down.
+        admission: `StreamLimit.of(owner)`: counts the stream as long as it is served. When the owner, or all, have as
+            many as they may, the answer is 429, or 503, and nothing is opened.
         background: awaited after the response, whatever became of it; what Starlette calls a background task.
         clock: what keeps the time.
     Raises: UnknownProtocol: the message lists the known names. UsageError: a header that HTTP does not allow, a time
@@ -80,6 +83,7 @@ class EventStreamResponse:
         retry: int | None = None,
         expose_errors: bool | None = None,
         drain: Drain | None = None,
+        admission: Admission | None = None,
         background: Callable[[], Awaitable[Any]] | None = None,
         clock: Clock = ANYIO_CLOCK,
     ) -> None:
@@ -90,6 +94,7 @@ class EventStreamResponse:
         self._expose = expose_errors
         self._times = [_seconds(value) for value in (heartbeat, send_timeout, open_within)]
         self._drain = drain
+        self._admission = admission
         self._clock = clock
         self._own_headers = headers
         self._answered = False
@@ -149,6 +154,7 @@ class EventStreamResponse:
             retry=self._retry,
             expose=self._expose,
             stoppable=self._drain is not None,
+            admission=self._admission,
         )
         self._wires = [wire]  # the others are of no use any more
         return answer

@@ -8,16 +8,15 @@ A client that has gone is noticed when something is written to it, so at the lat
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack, closing, contextmanager
 from http.client import responses
 from threading import Lock
 from typing import Any
 
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from millstream.errors import StreamError, UsageError
+from millstream.errors import StreamClosed, StreamError, UsageError
 from millstream.events import Event
 from millstream.protocols import Encoder
 from millstream.server._body import Body, Ids
@@ -236,38 +235,52 @@ class _Bridge:
 
     def __init__(self, stream: Stream[Event]) -> None:
         self._stream = stream
+        self._portal: BlockingPortal | None = None
         self._stack: ExitStack | None = None
         self._pending: Future[list[Event]] | None = None
         self._closed = False
-        self._lock = Lock()  # for the three above: whoever is told that it is closed leaves nothing behind
+        self._lock = Lock()  # for the four above: whoever is told that it is closed leaves nothing behind
 
     def open(self) -> None:
-        if self._stack is None and not self._closed:
+        if self._stack is not None or self._closed:
+            return
+        try:
             with ExitStack() as stack:
-                self._portal = stack.enter_context(start_blocking_portal())
-                stack.enter_context(self._portal.wrap_async_context_manager(self._stream))
+                portal = stack.enter_context(start_blocking_portal())
+                stack.callback(self._forget)
+                with self._lock:
+                    self._portal = portal
+                    if self._closed:
+                        return
+                stack.enter_context(portal.wrap_async_context_manager(self._stream))
                 self._batches = self._stream.batches()
                 with self._lock:
                     if not self._closed:
                         self._stack = stack.pop_all()
+        except StreamClosed:
+            if not self._closed:  # not by `close`
+                raise
+
+    def _forget(self) -> None:
+        """Before its loop ends: what is given to a loop that ends is never answered."""
+        with self._lock:
+            self._portal = None
 
     def next(self, seconds: float | None) -> list[Event] | None:
         """As `_Single.next`."""
         self.open()
         with self._lock:
-            if self._closed:
+            if self._closed or self._portal is None:
                 return []
-            if self._pending is None:
-                self._pending = self._portal.start_task_soon(self._next)
             pending = self._pending
+            if pending is None:
+                pending = self._pending = self._portal.start_task_soon(self._next)
+        if not wait([pending], seconds).done:
+            return None
         try:
-            batch = pending.result(seconds)
+            batch = pending.result()
         except CancelledError:  # closed from another thread
             return []
-        except FutureTimeout:
-            if pending.done():
-                raise
-            return None
         self._pending = None
         return batch
 
@@ -279,7 +292,11 @@ class _Bridge:
             self._closed = True
             stack, self._stack = self._stack, None
             pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.cancel()
+            if self._portal is not None:
+                if pending is not None:
+                    # In the loop's own thread: older anyio would set the result of one that was cancelled meanwhile.
+                    self._portal.call(pending.cancel)
+                elif stack is None:
+                    self._portal.start_task_soon(self._stream.aclose)  # who opens it stops, and cleans up
         if stack is not None:
             stack.close()

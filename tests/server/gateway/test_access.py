@@ -313,7 +313,7 @@ async def test_a_body_that_does_not_come_is_given_up():
         async with await anyio.connect_tcp(host, int(port)) as raw:
             head = ["POST /v1/chat HTTP/1.1", f"host: {host}", "content-type: application/json", "content-length: 9"]
             await raw.send("\r\n".join([*head, "", "{"]).encode())
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 assert b" 408 " in (await raw.receive()).split(b"\r\n")[0]
 
 
@@ -323,10 +323,10 @@ async def test_a_client_that_leaves_before_it_has_said_all_is_answered_nothing_a
         async with await anyio.connect_tcp(host, int(port)) as raw:
             head = ["POST /v1/chat HTTP/1.1", f"host: {host}", "content-type: application/json", "content-length: 9"]
             await raw.send("\r\n".join([*head, "", "{"]).encode())
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 while not app.figures.admitted:  # noqa: ASYNC110 - there is no event for tests
                     await anyio.sleep(0.01)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while app.figures.admitted:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         assert 'millstream_requests_total{route="/v1/chat",status="0"' in (await http.get("/metrics")).text

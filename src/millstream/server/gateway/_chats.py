@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from millstream.errors import InvalidMessage, LimitExceeded, StreamError, StreamNotFound, UsageError
+from millstream.errors import InvalidMessage, LimitExceeded, StreamError, StreamNotFound, TooManyStreams, UsageError
 from millstream.messages import Request
 from millstream.protocols import Encoder, encoder
 from millstream.protocols.encoders.openai_chat import OpenAIChatEncoder
@@ -176,12 +176,13 @@ class Chats:
     def admit(self, owner: str) -> Live:
         """Let a request in, before its body is read; call `end` of what is returned. Raises: Refused."""
         self._refuse_late()
-        if self._figures.of_owner(owner) >= self._limits.max_streams:
-            said = f"{self._limits.max_streams} streams of this key are running already"
-            raise Refused(429, said, code="too_many_streams", headers={"retry-after": "1"})
-        if self._figures.admitted >= self._limits.max_running:
-            raise _full()
-        return self._figures.admit(owner)
+        try:
+            return self._figures.admit(owner)
+        except TooManyStreams as error:
+            if error.of_all:
+                raise _full() from None
+            said = f"{error.limit} streams of this key are running already"
+            raise Refused(429, said, code="too_many_streams", headers={"retry-after": "1"}) from None
 
     def hold(self, live: Live, n_bytes: int) -> None:
         """Let this request keep so many bytes more. Raises: Refused: all together would keep too many."""

@@ -109,7 +109,7 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
             _merge(old, value)
         elif isinstance(value, list) and isinstance(old, list):
             old += value
-        elif old is None or value is not None:
+        else:
             into[name] = value
 
 

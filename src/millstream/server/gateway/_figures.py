@@ -13,6 +13,7 @@ from typing import Any
 from millstream.errors import RetriesExhausted, StreamError
 from millstream.events import Finish
 from millstream.server.gateway._metrics import Histogram, Kind, Sample, family
+from millstream.server.limit import Admission, StreamLimit
 from millstream.streams import StreamMonitor
 from millstream.streams._pull import Puller
 from millstream.streams._tasks import Tasks
@@ -34,9 +35,10 @@ class Live:
         opened: called once with None when the upstream has answered, or with what kept it from doing so.
     """
 
-    def __init__(self, figures: Figures, owner: str) -> None:
+    def __init__(self, figures: Figures, owner: str, admission: Admission) -> None:
         self.model = ""
         self.owner = owner
+        self.admission = admission
         self.held = 0
         self.monitor = StreamMonitor()
         self.opened: Callable[[Exception | None], None] = lambda error: None
@@ -105,14 +107,17 @@ def _count(said: int | None) -> int:
 
 
 class Figures:
-    """All streams of this process."""
+    """All streams of this process.
 
-    def __init__(self, models: Iterable[str]) -> None:
+    Args: limit: how many may be let in.
+    """
+
+    def __init__(self, models: Iterable[str], limit: StreamLimit | None = None) -> None:
         self._models = tuple(models)
+        self._limit = limit or StreamLimit()
         self._all: set[Live] = set()
         self._running: set[Live] = set()
         self.held_bytes = 0
-        self._per_owner: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
@@ -125,10 +130,11 @@ class Figures:
     # --- written ---------------------------------------------------------------------------------------------------
 
     def admit(self, owner: str) -> Live:
-        """A request is let in; call `end` of what is returned."""
-        live = Live(self, owner)
+        """A request is let in; call `end` of what is returned. Raises: TooManyStreams."""
+        admission = self._limit.of(owner)
+        admission.enter()
+        live = Live(self, owner, admission)
         self._all.add(live)
-        self._per_owner[owner] += 1
         return live
 
     def _begin(self, live: Live, model: str) -> None:
@@ -155,9 +161,7 @@ class Figures:
             return
         self._all.remove(live)
         self.held_bytes -= live.held
-        self._per_owner[live.owner] -= 1
-        if not self._per_owner[live.owner]:
-            del self._per_owner[live.owner]
+        live.admission.leave()
         if live not in self._running:
             return
         self._running.remove(live)
@@ -180,11 +184,11 @@ class Figures:
     @property
     def admitted(self) -> int:
         """How many requests for answers are being read or answered."""
-        return len(self._all)
+        return self._limit.running
 
     def of_owner(self, owner: str) -> int:
         """How many of them this owner has."""
-        return self._per_owner[owner]
+        return self._limit.running_of(owner)
 
     def health(self) -> dict[str, Any]:
         """Return what `StreamHealth` says of all running streams together, and how many there were."""

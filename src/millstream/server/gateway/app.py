@@ -31,6 +31,7 @@ from millstream.server.gateway._metrics import MEDIA_TYPE
 from millstream.server.gateway._routes import Call, Route, find
 from millstream.server.gateway._ui_body import chat_stream_id
 from millstream.server.gateway.keys import Keys
+from millstream.server.limit import StreamLimit
 
 __all__ = ["Gateway", "Resume"]
 
@@ -98,11 +99,11 @@ class Gateway:
         if resume not in ("asked", "always", "never"):
             raise UsageError(f'resume is "asked", "always" or "never", not {resume!r}')
         self.models = dict(models)
-        self.figures = Figures(self.models)
         self._keys = keys
         self._watchers = watchers or keys
         self._resume = resume
         self._limits = limits or GatewayLimits()
+        self.figures = Figures(self.models, StreamLimit(self._limits.max_streams, self._limits.max_running))
         self._origins = frozenset(map(_origin, origins))
         self._hosts = frozenset(name.lower() for name in hosts)
         self._expose = expose_errors
@@ -181,8 +182,7 @@ class Gateway:
         except Gone:
             pass
         except Refused as refusal:
-            if not out.status:
-                await respond_json(out, refusal.status, refusal.body, refusal.headers)
+            await respond_json(out, refusal.status, refusal.body, refusal.headers)
         except Exception:
             if not out.status:
                 await respond_json(out, 500, Refused(500, "this gateway failed").body)
