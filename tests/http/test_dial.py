@@ -60,7 +60,7 @@ async def went(server: Bare) -> None:
 
 async def reached(*servers: Bare) -> None:
     """Wait until each has a connection."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         while not all(server.peers for server in servers):  # noqa: ASYNC110  (a thread tells nobody)
             await anyio.sleep(0.01)
 

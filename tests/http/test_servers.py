@@ -85,7 +85,7 @@ async def test_streams_uploads_and_leaving(kind: str) -> None:
             async for piece in response.aiter_bytes():
                 assert piece.startswith(b"more ")
                 break
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await app.gone.wait()
         assert (await client.get(f"{url}/stream")).text == expected
 

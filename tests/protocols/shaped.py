@@ -1,4 +1,7 @@
-"""A decoder with shapes and rules beside those without, and what of a decoder's state can be compared."""
+"""A decoder with shapes and rules beside those without, and what of a decoder's state can be compared.
+
+And, for tests of core/: a message of OpenAI's, and a decoder that has a shape for it.
+"""
 
 from __future__ import annotations
 
@@ -67,4 +70,15 @@ def check_twins(api: str, chunks: list[bytes], truth: Any = None, **options: Any
         assert events == truth[0], (shapes, rules, chunks)
         assert before == truth[1], (shapes, rules, chunks)
         assert after == truth[2], (shapes, rules, chunks)
+    return decoder
+
+
+def frame(text: str, index: int = 0, more: str = "") -> bytes:
+    return b'data: {"choices":[{"index":%d,"delta":{"content":"%b"}}]%b}\n\n' % (index, text.encode(), more.encode())
+
+
+def warm(n: int = 2, **options: object) -> ms.protocols.Decoder:
+    decoder = ms.decoder("openai-chat", **options)
+    for _ in range(n):
+        decoder.feed(frame("warm"))
     return decoder

@@ -105,6 +105,59 @@ def test_unknown_blocks_deltas_and_messages_stay_raw() -> None:
     assert calls_of(events) == []
 
 
+def test_arguments_of_a_block_that_never_began_stay_raw() -> None:
+    stray = delta("input_json", 7, partial_json="{}")
+    events = run(TOOL, stray, delta("input_json", partial_json="{}"), stop(), end(), STOP)
+    assert [event.json() for event in events if isinstance(event, ms.Raw)] == [stray]
+    assert [call.input for call in calls_of(events)] == [b"{}"]
+
+
+def test_tools_of_anthropic_are_told_when_their_block_ends() -> None:
+    messages = [
+        block(type="server_tool_use", id="s", name="web_search", input={}, caller="direct"),
+        delta("input_json", partial_json='{"q":'),
+        delta("input_json", partial_json='"x"}'),
+    ]
+    found = block(1, type="web_search_tool_result", tool_use_id="s", content=[{"url": "u"}], caller="direct")
+    refused = block(2, type="web_fetch_tool_result", tool_use_id="t", content={"error_code": "unavailable"})
+    failed = block(3, type="mcp_tool_result", tool_use_id="m", is_error=True, content=[])
+    events = run(*messages, stop(), found, stop(1), refused, stop(2), failed, stop(3), end(), STOP)
+    told = [event for event in events if event.type.startswith("provider_tool")]
+    assert [(one.id, one.name, one.index) for one in told] == [
+        ("s", "web_search", 0),
+        ("s", "web_search", 1),
+        ("t", "web_fetch", 2),
+        ("m", "mcp", 3),
+    ]
+    assert told[0].input == {"q": "x"}
+    assert [(one.result, one.error) for one in told[1:]] == [
+        ([{"url": "u"}], None),
+        ({"error_code": "unavailable"}, "unavailable"),
+        ([], "the tool failed"),
+    ]
+    assert told[0].meta["block"] == {"type": "server_tool_use", "id": "s", "name": "web_search", "caller": "direct"}
+    assert told[1].meta["block"] == {"type": "web_search_tool_result", "tool_use_id": "s", "caller": "direct"}
+    raws = [event.json() for event in events if isinstance(event, ms.Raw)]
+    assert raws == [*messages, found, refused, failed]
+    assert calls_of(events) == []
+
+
+def test_a_call_of_anthropics_tools_that_came_whole() -> None:
+    events = run(block(type="mcp_tool_use", id="s", name="f", input={"a": 1}), stop(), end(), STOP)
+    (told,) = [event for event in events if isinstance(event, ms.ProviderToolCall)]
+    assert (told.id, told.name, told.input) == ("s", "f", {"a": 1})
+
+
+def test_thoughts_and_their_signature_may_stand_in_the_start_of_their_block() -> None:
+    events = run(block(type="thinking", thinking="hm", signature="sig"), block(1, type="thinking", signature="s2"),
+                 block(2, type="thinking", thinking="", signature=""), end(), STOP)  # fmt: skip
+    assert [event for event in events if isinstance(event, ms.ReasoningDelta)] == [
+        ms.ReasoningDelta("hm", signature="sig"),
+        ms.ReasoningDelta("", 1, signature="s2"),
+    ]
+    assert run(block(type="thinking", thinking="hm"), STOP)[1] == ms.ReasoningDelta("hm")
+
+
 def test_raw_keeps_the_event_name() -> None:
     assert ms.Raw('{"type":"odd"}', "odd") in decode("anthropic", b'event: odd\ndata: {"type":"odd"}\n\n')
 

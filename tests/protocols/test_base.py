@@ -174,6 +174,7 @@ def test_reset_forgets_everything(name: str) -> None:
 @protocols
 def test_concurrent_use_is_refused(protocol: str) -> None:
     decoder = ms.decoder(protocol)
+    error = ms.StreamError("gone")
     caught = []
 
     class OneMessage:
@@ -184,7 +185,7 @@ def test_concurrent_use_is_refused(protocol: str) -> None:
             return [object()]
 
     def message(_: object) -> None:
-        for misuse in (lambda: decoder.feed(b"x"), decoder.close, decoder.reset):
+        for misuse in (lambda: decoder.feed(b"x"), decoder.close, decoder.reset, lambda: decoder.fail(error)):
             with pytest.raises(ms.errors.ConcurrentUseError):
                 misuse()
             caught.append(misuse)
@@ -192,7 +193,7 @@ def test_concurrent_use_is_refused(protocol: str) -> None:
     decoder._parser, decoder._reader = OneMessage(), None
     decoder._message = message
     decoder.feed(b"")
-    assert len(caught) == 3
+    assert len(caught) == 4
 
 
 def test_unknown_protocol_lists_the_known_ones() -> None:
@@ -214,10 +215,24 @@ def test_aliases(alias: str, name: str) -> None:
 
 
 @protocols
-@pytest.mark.parametrize(("data", "said"), [("text", "iter_bytes"), (5, r"pass \[data\]"), ({}, "before anything")])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [("text", "iter_bytes"), (5, r"pass \[data\]"), ({}, "before anything"), (None, r"call close\(\)")],
+)
 def test_what_is_no_bytes_is_a_type_error_that_says_what_to_pass(protocol: str, data: object, said: str) -> None:
     with pytest.raises(TypeError, match=f"^decoders read .*{said}"):
         ms.decoder(protocol).feed(data)
+
+
+@protocols
+def test_a_buffer_that_cannot_be_read_is_refused_as_python_does_and_nothing_is_lost(protocol: str) -> None:
+    released = memoryview(b"a")
+    released.release()
+    decoder = ms.decoder(protocol)
+    for unreadable in (released, memoryview(b"abcd")[::2]):
+        with pytest.raises((BufferError, TypeError, ValueError), match="memoryview"):
+            decoder.feed(unreadable)
+    assert wire(decoder.feed(b"") + decoder.close()) == wire(decode(protocol))
 
 
 @pytest.mark.parametrize("limits", [{"max_event_bytes": 5}, None, 5])

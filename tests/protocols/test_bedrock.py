@@ -43,6 +43,8 @@ def read(protocol, *frames):
     single = decoder(protocol)
     events = [e for i in range(len(data)) for e in single.feed(data[i : i + 1])] + single.close()
     assert wire(events) == wire(expected)
+    assert whole.ended
+    assert single.ended
     return expected
 
 
@@ -131,14 +133,14 @@ def test_citation_image_and_the_unknown():
 
 
 def test_guardrail():
-    rule = {"type": "ADDRESS", "match": "Rome", "action": "ANONYMIZED"}
+    rule = {"type": "ADDRESS", "match": "Rome", "action": "ANONYMIZED", "score": 0.5}
     trace = {"guardrail": {
         "inputAssessment": {"g": {"topicPolicy": {"topics": [{"name": "n", "type": "DENY", "action": "BLOCKED"}]}}},
         "outputAssessments": {"g": [{"sensitiveInformationPolicy": {"piiEntities": [rule]}, "invocationMetrics": {}}]},
     }}  # fmt: skip
     events = converse(stop("guardrail_intervened"), ("metadata", {"trace": trace}))
     assert events[1:] == [
-        Safety("n", "block", note="topicPolicy"), Safety("ADDRESS", "warn", note="sensitiveInformationPolicy"),
+        Safety("n", "block", note="topicPolicy"), Safety("ADDRESS", "warn", 0.5, "sensitiveInformationPolicy"),
         Finish(FinishReason.CONTENT_FILTER, "guardrail_intervened"),
     ]  # fmt: skip
 
@@ -219,9 +221,32 @@ def test_family(family):
     assert (events[-1].usage.input_tokens, events[-1].usage.output_tokens) == (1, 2)
 
 
+@pytest.mark.parametrize("family", ["titan", "llama", "cohere", "mistral", "legacy-anthropic"])
+def test_an_older_family_is_over_with_what_it_cost_not_only_with_the_body(family):
+    objects, _ = FAMILIES[family]
+    source = decoder("bedrock-invoke")
+    before = [e for obj in objects for e in source.feed(chunk(obj))]
+    assert not source.ended
+    assert [type(e) for e in source.feed(chunk(METRICS))] == [Usage, Finish]
+    assert source.ended
+    assert [type(e) for e in before] == [Start, TextDelta]
+
+
+def test_a_message_of_nova_without_a_body_says_nothing():
+    said, stopped = FAMILIES["nova"][0]
+    events = invoke({"messageStart": None}, said, {"contentBlockStop": None}, stopped)
+    assert [type(e) for e in events] == [Start, TextDelta, Finish]
+
+
+def test_what_it_cost_is_kept_when_the_reason_comes_later():
+    events = invoke({"generation": "hi"} | METRICS, {"stop_reason": "stop"})
+    assert (events[-1].reason, events[-1].usage.output_tokens) == ("stop", 2)
+
+
 def test_unknown_family_and_event_are_raw():
     events = read("bedrock-invoke", event("later", {}), chunk({"novel": 1}))
     assert [type(e) for e in events] == [Start, Raw, Raw, Finish]
+    assert [(e.event, e.json()) for e in events[1:3]] == [("later", {}), ("chunk", {"novel": 1})]
     assert events[-1].reason is FinishReason.INCOMPLETE
 
 

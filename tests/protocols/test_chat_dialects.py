@@ -217,6 +217,8 @@ def test_groqs_own_tools():
     assert [type(e) for e in events[1:5]] == [Raw, ProviderToolCall, Raw, ProviderToolResult]
     assert events[2] == ProviderToolCall("0", "search", {"q": 1})
     assert events[4] == ProviderToolResult("0", "search", "found")
+    named = read("groq", chunk('{"executed_tools":[{"index":0,"id":"x","name":"look","type":"function"}]}'), END)
+    assert named[2] == ProviderToolCall("x", "look", None)
 
 
 def test_openrouters_images_are_files():
@@ -224,6 +226,10 @@ def test_openrouters_images_are_files():
     inline, elsewhere = url % "data:image/png;base64,iVBORw==", url % "https://x/y.png"
     events = read("openrouter", chunk(f'{{"content":"","images":[{inline},{elsewhere}]}}'), END)
     assert events[1:3] == [File("image/png", b"\x89PNG", "", 1), File("", b"", "https://x/y.png", 1)]
+    plain = url % "data:image/svg+xml,%3Csvg%3E"
+    assert read("openrouter", chunk(f'{{"images":[{plain}]}}'), END)[1] == File(
+        "", b"", "data:image/svg+xml,%3Csvg%3E", 1
+    )
     images = url % "data:image/png;base64,*"
     broken = ("data: " + chunk(f'{{"images":[{images}]}}') + "\n\n").encode()
     assert [type(e) for e in decoder("openrouter").feed(broken)] == [Start, Error, Finish]

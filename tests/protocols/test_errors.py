@@ -16,7 +16,8 @@ def make(payload, **options):
     ("status", "cls", "retryable"),
     [
         (400, ms.InvalidRequest, False), (401, ms.AuthError, False), (403, ms.AuthError, False),
-        (404, ms.InvalidRequest, False), (413, ms.InvalidRequest, False), (422, ms.InvalidRequest, False),
+        (404, ms.InvalidRequest, False), (405, ms.InvalidRequest, False), (415, ms.InvalidRequest, False),
+        (413, ms.InvalidRequest, False), (422, ms.InvalidRequest, False),
         (429, ms.RateLimited, True), (500, ms.ProviderError, True), (502, ms.ProviderError, True),
         (503, ms.Overloaded, True), (529, ms.Overloaded, True), (418, ms.ProviderError, False),
     ],
@@ -41,13 +42,32 @@ def test_by_status(status: int, cls: type, retryable: bool) -> None:
         ("invalid_request_error", ms.InvalidRequest, False), ("not_found_error", ms.InvalidRequest, False),
         ("context_length_exceeded", ms.InvalidRequest, False), ("api_error", ms.ProviderError, True),
         ("server_error", ms.ProviderError, True), ("billing_error", ms.ProviderError, False),
-        ("odd", ms.ProviderError, False),
+        ("odd", ms.ProviderError, False), ("ThrottlingException", ms.RateLimited, True),
+        ("quota_exceeded", ms.RateLimited, True), ("too_many_requests", ms.RateLimited, True),
+        ("UNAVAILABLE", ms.Overloaded, True), ("no_capacity", ms.Overloaded, True), ("forbidden", ms.AuthError, False),
+        ("bad_api_key", ms.AuthError, False), ("ValidationException", ms.InvalidRequest, False),
+        ("request_too_large", ms.InvalidRequest, False), ("INTERNAL", ms.ProviderError, True),
+        ("timeout", ms.ProviderError, True), ("content_filter", ms.SafetyBlocked, False),
+        ("invalid_content_policy", ms.SafetyBlocked, False), ("SAFETY", ms.SafetyBlocked, False),
+        ("moderation_blocked", ms.SafetyBlocked, False),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("key", ["type", "code"])
 def test_by_name(key: str, name: str, cls: type, retryable: bool) -> None:
     error = make({"error": {"message": "no", key: name}})
     assert (type(error), error.retryable, error.code) == (cls, retryable, name)
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"), [(400, ms.SafetyBlocked), (428, ms.SafetyBlocked), (429, ms.RateLimited), (503, ms.Overloaded)]
+)
+def test_a_filter_that_is_itself_overloaded_has_blocked_nothing(status: int, cls: type) -> None:
+    assert type(make({"error": {"code": "content_filter_unavailable"}}, status=status)) is cls
+
+
+def test_the_text_says_who_answered_what() -> None:
+    assert make({"error": {"message": "no", "type": "odd"}}, status=418).message == "p answered 418 odd: no"
+    assert make({}).message == "p answered: no message"
 
 
 def test_no_quota_is_never_worth_a_retry() -> None:

@@ -77,6 +77,20 @@ def test_signatures_stand_before_their_part() -> None:
     ]
 
 
+def test_a_signed_text_keeps_its_words_and_the_order_of_members_says_nothing() -> None:
+    events = run(
+        chunk({"thought": False, "text": "Hi", "thoughtSignature": "s1"}),
+        chunk({"thoughtSignature": "s2", "thought": False, "functionCall": {"name": "f", "args": {}}}, reason="STOP"),
+    )
+    assert events[1:-1] == [
+        ms.ReasoningDelta(signature="s1", _meta={"part": "text"}),
+        ms.TextDelta("Hi"),
+        ms.ReasoningDelta(signature="s2", _meta={"part": "functionCall"}),
+        ms.ToolCallDelta("", "f", "{}"),
+        ms.ToolCall("", "f", b"{}", {}),
+    ]
+
+
 def test_parallel_whole_calls() -> None:
     events = run(
         chunk(call(id="a", name="f", args={"x": 1}), call(name="f", args={"x": 2}), call(name="g"), reason="STOP")
@@ -127,8 +141,17 @@ def test_arguments_beside_pieces_and_pieces_of_no_call() -> None:
     assert calls_of(events)[0].arguments == {"x": 1}
 
 
-def test_a_piece_out_of_order_is_an_error() -> None:
-    pieces_ = [piece("$.a", numberValue=1), piece("$.a", numberValue=2)]
+def test_arguments_that_are_text_and_no_json_are_given_at_the_end_and_not_as_complete() -> None:
+    events = run(chunk(call(name="f", args="{oops"), call(name="g", args={})), STOP)
+    assert [(one.name, one.input, one.validity) for one in calls_of(events)] == [
+        ("g", b"{}", "valid"),
+        ("f", b"{oops", "incomplete"),
+    ]
+
+
+@pytest.mark.parametrize("again", [{"numberValue": 2}, {"stringValue": "x"}])
+def test_a_piece_out_of_order_is_an_error(again: dict) -> None:
+    pieces_ = [piece("$.a", numberValue=1), piece("$.a", **again)]
     events = decode("gemini", sse(chunk(call(name="f", partialArgs=pieces_)), STOP))
     assert [type(error) for error in errors_of(events)] == [ms.errors.ProtocolError]
     assert [c.validity for c in calls_of(events)] == ["incomplete"]
@@ -152,6 +175,17 @@ def test_assembling_nested_arguments() -> None:
         piece('$["x y"]', nullValue="NULL_VALUE"),
         piece("$.nothing", willContinue=True),
     ) == {"a": {"b": [{"c": "x\u20acy", "d": 2.5}, [3, False]], "e": None}, "odd.key": "", "x y": None}
+
+
+@pytest.mark.parametrize(
+    "first", [{"stringValue": "x"}, {"numberValue": 1}, {"boolValue": True}, {"nullValue": "NULL_VALUE"}]
+)
+@pytest.mark.parametrize("second", [{"stringValue": "y"}, {"numberValue": 0}])
+def test_a_value_ends_where_the_next_one_begins(first: dict, second: dict) -> None:
+    (one,), (two,) = first.values(), second.values()
+    one = None if "nullValue" in first else one
+    assert assemble(piece("$.a", **first), piece("$.b", **second)) == {"a": one, "b": two}
+    assert assemble(piece("$.a[0]", **first), piece("$.a[1]", **second)) == {"a": [one, two]}
 
 
 @pytest.mark.parametrize(

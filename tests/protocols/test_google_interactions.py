@@ -140,6 +140,38 @@ def test_server_tools_and_the_unknown_are_raw(message: dict) -> None:
     assert run(CREATED, message, end())[1].json() == message
 
 
+def test_tools_of_google_are_told_when_their_step_ends() -> None:
+    messages = [
+        start(0, "google_search_call", id="x", signature=""),
+        delta(0, "google_search_call", arguments={"queries": ["q"]}),
+        start(1, "google_search_result", call_id="x"),
+        delta(1, "google_search_result", result=[{"title": "t"}]),
+        start(2, "code_execution_result", call_id="y", is_error=True),
+        start(3, "mcp_server_tool_call", id="z", name="look", arguments={}),
+    ]
+    events = run(CREATED, *messages, *map(stop, range(4)), end())
+    assert [event.json() for event in events[1:7]] == messages
+    assert events[7:-1] == [
+        ms.ProviderToolCall("x", "google_search", {"queries": ["q"]}),
+        ms.ProviderToolResult("x", "google_search", [{"title": "t"}], None, 1),
+        ms.ProviderToolResult("y", "code_execution", None, "the tool failed", 2),
+        ms.ProviderToolCall("z", "look", None, 3),
+    ]
+
+
+def test_a_delta_of_another_type_does_not_change_what_a_step_is() -> None:
+    later = delta(0, "arguments_delta", arguments={"queries": ["q"]})
+    events = run(CREATED, start(0, "google_search_call", id="x"), later, stop(0), end())
+    assert [event.json() for event in events if isinstance(event, ms.Raw)][-1] == later
+    assert events[-2] == ms.ProviderToolCall("x", "google_search", {"queries": ["q"]})
+
+
+def test_a_step_that_nobody_knows_is_raw_and_its_end_says_nothing() -> None:
+    begun, more = start(0, "dream", id="x"), delta(0, "dream", picture="p")
+    events = run(CREATED, begun, more, stop(0), end())
+    assert [event.json() for event in events[1:-1]] == [begun, more]
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -149,7 +181,9 @@ def test_server_tools_and_the_unknown_are_raw(message: dict) -> None:
     ],
 )
 def test_errors(message: dict) -> None:
-    assert [type(error) for error in errors_of(run(CREATED, message))] == [ms.RateLimited]
+    events = run(CREATED, message)
+    assert [type(error) for error in errors_of(events)] == [ms.RateLimited]
+    assert events[-1].raw_reason == ("failed" if "interaction" in message else "")
 
 
 @pytest.mark.parametrize(("status", "reason"), [("cancelled", "other"), ("", "stop"), ("incomplete", "length")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 import millstream as ms
 from millstream.protocols.history import MessageBuilder
 from protocols.decoding import decode, sse
@@ -91,11 +93,15 @@ def test_files() -> None:
         ms.File("audio/wav", b"RIFF"),
         ms.File("text/csv", url="https://x.test/a"),
         ms.File("image/png"),
+        ms.File("image/webp", b"RIFF", _meta={"id": "ig_1"}),
+        ms.File("text/plain", b"a", _meta={"other": 1}),
     ]
     assert ms.assistant_message(events).parts == (
         ms.ImagePart(b"\x89PNG", media_type="image/png"),
         ms.FilePart(b"RIFF", media_type="audio/wav"),
         ms.FilePart(url="https://x.test/a", media_type="text/csv"),
+        ms.ImagePart(b"RIFF", media_type="image/webp", opaque={"id": "ig_1"}),
+        ms.FilePart(b"a", media_type="text/plain"),
     )
 
 
@@ -132,6 +138,16 @@ def test_gemini_streamed_calls_keep_their_signature() -> None:
     piece = {"functionCall": {"partialArgs": [{"jsonPath": "$.x", "numberValue": 1}], "willContinue": True}}
     parts = gemini(start, piece, {"functionCall": {}}, {"functionCall": {"name": "g", "args": {}}})
     assert [part.opaque for part in parts] == [{"thoughtSignature": "s"}, None]
+
+
+def test_gemini_parts_of_its_own_tools_go_back_whole() -> None:
+    parts = [
+        {"executableCode": {"language": "PYTHON", "code": "1"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+        {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {"queries": ["q"]}, "id": "b"}},
+        {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "response": {}, "id": "b"}},
+    ]
+    assert gemini(*parts, {"unknown": {"a": 1}}) == tuple(map(ms.messages.ProviderPart, parts))
 
 
 def test_anthropic_blocks_of_server_tools_go_back_whole() -> None:
@@ -240,6 +256,24 @@ def test_openrouter_details_come_together_again() -> None:
     assert made["messages"][1]["reasoning_details"] == [head | {"text": "think", "signature": "sig"}, hidden]
 
 
+def test_a_thought_stays_one_when_only_a_later_piece_says_what_it_is() -> None:
+    head = {"type": "reasoning.text", "index": 0}
+    events = [ms.ReasoningDelta("th"), ms.ReasoningDelta("ink", _meta={"reasoning_details": head})]
+    assert ms.assistant_message(events).parts == (ms.messages.ReasoningPart("think", opaque=head),)
+
+
+@pytest.mark.parametrize("change", [{"type": "reasoning.summary"}, {"index": 1}])
+def test_another_type_or_number_is_another_thought(change: dict) -> None:
+    head = {"type": "reasoning.text", "index": 0}
+    events = [
+        ms.ReasoningDelta(text, _meta={"reasoning_details": one}) for text, one in (("a", head), ("b", head | change))
+    ]
+    assert ms.assistant_message(events).parts == (
+        ms.messages.ReasoningPart("a", opaque=head),
+        ms.messages.ReasoningPart("b", opaque=head | change),
+    )
+
+
 def test_openrouter_summaries_go_back_as_summaries() -> None:
     head = {"type": "reasoning.summary", "format": "openai-responses-v1", "index": 0}
     delta = {"reasoning": "a", "reasoning_details": [head | {"summary": "a"}]}
@@ -271,6 +305,23 @@ def test_results_become_one_tool_message() -> None:
             ms.messages.ToolResultPart("c", "h", "no", is_error=True),
         ],
     )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": {"type": "web_search_call"}},
+        {"contentBlockIndex": 0, "start": {"toolUse": {"toolUseId": "t"}}},
+        {"contentBlockIndex": 0, "start": {"toolResult": {"toolUseId": "t"}}},
+        {"executableCode": {"code": "1"}},
+    ],
+    ids=["anthropic", "responses", "bedrock call", "bedrock result", "gemini"],
+)
+def test_a_block_that_has_the_number_of_the_one_before_takes_nothing_from_it(raw: dict) -> None:
+    """After a pause a server may begin to count anew."""
+    one, other = ms.assistant_message([ms.Raw(json.dumps(raw))] * 2).parts
+    assert one == other
 
 
 def test_raw_events_of_any_shape_do_no_harm() -> None:

@@ -34,6 +34,35 @@ def test_nothing_is_read_after_the_end() -> None:
     assert list(ms.iter_events(chunks(), "openai"))[-1].reason == "stop"
 
 
+def test_what_is_left_after_the_end_stays_in_the_source() -> None:
+    def chunks():
+        yield BODY
+        yield b"the next one"
+
+    source = chunks()
+    assert list(ms.iter_events(source, "openai"))[-1].reason == "stop"
+    assert list(source) == [b"the next one"]
+
+
+def test_leaving_leaves_the_source_open() -> None:
+    def chunks():
+        yield HELLO
+        yield BODY
+
+    source = chunks()
+    events = ms.iter_events(source, "openai")
+    assert next(events).type == "start"
+    events.close()
+    assert list(source) == [BODY]
+
+
+def test_none_among_the_chunks_is_no_end() -> None:
+    events = ms.iter_events([HELLO, None, BODY], "openai")
+    assert [next(events).type, next(events).type] == ["start", "text_delta"]
+    with pytest.raises(TypeError, match="decoders read bytes, not None"):
+        next(events)
+
+
 def test_an_unknown_protocol_raises_at_the_call() -> None:
     with pytest.raises(ms.errors.UnknownProtocol):
         ms.iter_events([], "telex")

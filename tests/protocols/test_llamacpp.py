@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from millstream.events import Error, Finish, FinishReason, Raw, Start, TextDelta
+from millstream.events import Error, Finish, FinishReason, Raw, Start, TextDelta, Usage
 from millstream.protocols import decoder
 
 
@@ -36,10 +36,10 @@ def test_reasons_of_older_servers(fields, raw, reason):
 
 
 def test_two_prompts_end_with_the_second():
-    stop = 'data: {{"index":{},"content":"","stop":true,"stop_type":"eos","tokens_predicted":1}}'
+    stop = 'data: {{"index":{},"content":"","stop":true,"stop_type":"eos","tokens_evaluated":3,"tokens_predicted":1}}'
     events = read(TEXT, 'data: {"index":1,"content":"ho"}', stop.format(0), stop.format(1), TEXT)
     assert [e.choice for e in events if isinstance(e, TextDelta)] == [0, 1]
-    assert events[-1].usage.output_tokens == 2
+    assert events[-1].usage == Usage(6, 2, 8, raw={"tokens_evaluated": 3, "tokens_predicted": 1})
 
 
 def test_cut_off():

@@ -61,8 +61,10 @@ def test_a_cached_prompt_has_no_count() -> None:
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (None, 2, 2)
 
 
-def test_error_line() -> None:
-    events = decode("ollama", lines(HELLO, {"error": "out of memory"}, HELLO))
+@pytest.mark.parametrize("wire", ["ollama-chat", "ollama-generate"])
+def test_error_line(wire: str) -> None:
+    hello = HELLO | {"response": "Hello"}
+    events = decode(wire, lines(hello, {"error": "out of memory"}, hello))
     assert [event.type for event in events] == ["start", "text_delta", "error", "finish"]
     assert "out of memory" in errors_of(events)[0].message
 

@@ -77,6 +77,43 @@ def test_no_index() -> None:
     ]
 
 
+def test_a_fragment_without_a_number_belongs_to_the_call_that_grew_last() -> None:
+    fragments = [
+        part('{"x":', id="a", name="f"),
+        part('{"y":', index=1, id="b", name="g"),
+        part(" ", index=0),
+        part("1}", index=None),
+        part(" ", index=1),
+        part("2}", index=None),
+    ]
+    assert calls(*(delta(tool_calls=[one]) for one in fragments), delta("tool_calls")) == [
+        ("a", "f", {"x": 1}, "valid"),
+        ("b", "g", {"y": 2}, "valid"),
+    ]
+
+
+def test_what_is_known_of_a_thought_is_told_where_it_changes_and_without_its_words() -> None:
+    head = {"type": "reasoning.text", "format": "x", "index": 0}
+    other = {"type": "reasoning.summary", "format": "x", "index": 1}
+
+    def thought(words: str, **detail: object) -> dict:
+        return delta(reasoning=words, reasoning_details=[detail])
+
+    odd = delta(reasoning="o", reasoning_details=["odd", {"format": "y"}, head | {"text": "o"}])
+    assert decode("openrouter", sse(odd))[1].meta == {"reasoning_details": head}
+    events = decode("openrouter", sse(thought("a", **head, text="a"), thought("b", **head, text="b"),
+                                      thought("c", **other, summary="c"), thought("d", **other, summary="d"),
+                                      thought("e", **head, text="e", signature="s")))  # fmt: skip
+    assert [(event.text, event.meta.get("reasoning_details")) for event in events[1:-1]] == [
+        ("a", head),
+        ("b", None),
+        ("c", other),
+        ("d", None),
+        ("e", head),
+        ("", head | {"text": "e", "signature": "s"}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason", "expected"),
     [

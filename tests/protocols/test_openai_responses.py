@@ -105,6 +105,12 @@ def test_arguments_without_deltas_come_from_what_is_done(messages: list[dict]) -
     assert "".join(e.arguments for e in events if isinstance(e, ms.ToolCallDelta)) == '{"a":1}'
 
 
+def test_a_finished_call_whose_arguments_are_no_json_is_given_once_and_called_invalid() -> None:
+    item = call(arguments='{"a":', status="completed")
+    events = run(CREATED, ev("output_item.added", item=call()), ev("output_item.done", item=item), ending())
+    assert [(one.id, one.input, one.validity) for one in calls_of(events)] == [("call_1", b'{"a":', "invalid")]
+
+
 def test_the_input_of_a_custom_tool_is_free_text() -> None:
     item = call("custom_tool_call")
     events = run(
@@ -182,6 +188,17 @@ def test_items_without_deltas() -> None:
         ms.Citations((ms.Citation("u", "t", start=0, end=2),), 1),
         ms.Safety("refusal", "refuse", note="no"),
     ]
+
+
+def test_of_thoughts_without_deltas_the_summary_is_what_was_meant_to_be_read() -> None:
+    item = {"type": "reasoning", "summary": [{"text": "so"}, {"text": "!"}], "content": [{"text": "hm"}]}
+    events = run(CREATED, ev("output_item.done", item=item), ending())
+    assert events[1:-1] == [ms.ReasoningDelta("so"), ms.ReasoningDelta("!")]
+
+
+def test_thoughts_that_are_not_shown_go_back_by_their_item() -> None:
+    events = run(CREATED, ev("output_item.done", item={"type": "reasoning", "id": "rs"}), ending())
+    assert events[1:-1] == [ms.ReasoningDelta("", _meta={"id": "rs", "item": {"type": "reasoning", "id": "rs"}})]
 
 
 CITED = {"type": "url_citation", "url": "https://x.org", "title": "X"}
@@ -287,6 +304,49 @@ def test_a_tool_of_the_provider_that_failed_is_a_result_with_an_error(error: obj
     found = [event for event in decode("openai-responses", body) if event.type.startswith("provider_tool")]
     assert [event.type for event in found] == ["provider_tool_call", "provider_tool_result"]
     assert (found[0].input, found[1].error) == ("not JSON", said)
+
+
+RAN = {"id": "i", "status": "completed"}
+TOOLS_OF_OPENAI = [
+    ({"type": "code_interpreter_call", "code": "1", "outputs": [2]}, "code_interpreter", "1", [2]),
+    ({"type": "file_search_call", "queries": ["q"], "results": None}, "file_search", ["q"], None),
+    ({"type": "mcp_call", "name": "f", "arguments": '{"a":1}', "output": "o"}, "f", {"a": 1}, "o"),
+    ({"type": "shell_call", "action": {"commands": ["ls"]}, "environment": {"type": "x"}}, "shell",
+     {"commands": ["ls"]}, None),
+    ({"type": "tool_search_call", "arguments": {"q": 1}}, "tool_search", {"q": 1}, None),
+    ({"type": "web_search_call", "action": {"type": "search"}, "results": []}, "web_search", {"type": "search"}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("item", "name", "asked", "gave"), TOOLS_OF_OPENAI, ids=[one[1] for one in TOOLS_OF_OPENAI])
+def test_a_tool_of_openai_tells_what_it_was_asked_and_what_it_gave(item: dict, name: str, asked, gave) -> None:
+    raw, called, *results = run(CREATED, ev("output_item.done", 3, item=RAN | item), ending())[1:-1]
+    assert raw.json()["item"] == RAN | item
+    assert (called.id, called.name, called.input, called.index) == ("i", name, asked, 3)
+    told = ("code", "outputs", "queries", "results", "arguments", "output", "action")
+    assert called.meta["item"] == RAN | {key: value for key, value in item.items() if key not in told}
+    assert results == ([] if gave is None else [ms.ProviderToolResult("i", name, gave, None, 3)])
+
+
+@pytest.mark.parametrize(("kind", "name", "told"), [("shell_call_output", "shell", "output"),
+                                                    ("tool_search_output", "tool_search", "tools")])  # fmt: skip
+def test_a_result_of_its_own_names_its_call(kind: str, name: str, told: str) -> None:
+    item = RAN | {"type": kind, "call_id": "c", told: ["x"]}
+    result = run(CREATED, ev("output_item.done", 1, item=item), ending())[-2]
+    assert (result.id, result.name, result.result, result.error, result.index) == ("c", name, ["x"], None, 1)
+    assert result.meta["item"] == RAN | {"type": kind, "call_id": "c"}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "shell_call", "action": {"commands": ["ls"]}},
+        {"type": "tool_search_call", "arguments": {}, "execution": "client"},
+        {"type": "computer_call", "action": {}},
+    ],
+)
+def test_a_tool_that_the_application_runs_is_raw_alone(item: dict) -> None:
+    assert [event.type for event in run(CREATED, ev("output_item.done", item=item), ending())[1:-1]] == ["raw"]
 
 
 def test_empty_deltas_say_nothing() -> None:

@@ -83,4 +83,4 @@ def test_a_single_cut_anywhere_equals_golden(name: str) -> None:
 
 def test_the_recordings_are_there() -> None:
     assert {"chat-text", "chat-text-usage", "chat-tool-call", "messages-text", "messages-thinking"} <= set(NAMES)
-    assert len(NAMES) == len(list(GOLDEN.glob("*.jsonl"))) == 14
+    assert len(NAMES) == len(list(GOLDEN.glob("*.jsonl"))) == 17

@@ -108,6 +108,26 @@ async def test_a_key_that_no_header_can_carry_is_refused_and_not_quoted(key: str
     assert key not in everything(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "said"), [("", "is empty"), (" \n", "is empty"), ("k\u00e9", "has characters that no header")]
+)
+async def test_what_a_function_gives_for_a_key_is_looked_at_too(key: str, said: str) -> None:
+    with Scripted(GOOD) as server:
+        with pytest.raises(ms.AuthError, match=f"openai: the key from the argument api_key {said}"):
+            await openai(server.url, api_key=lambda: key).generate_text("hi")
+        assert server.asked == []
+
+
+async def test_a_key_of_eight_characters_is_hidden_and_a_shorter_one_is_a_word() -> None:
+    """Whoever hides words of seven letters hides what went wrong."""
+    for key, shown in (("tokens12", "[key]"), ("tokens1", "tokens1")):
+        answer = whole("400 Bad Request", orjson.dumps({"error": {"message": f"no {key} left"}}))
+        with Scripted(answer) as server, pytest.raises(ms.InvalidRequest) as caught:
+            await openai(server.url, api_key=key).generate_text("hi")
+        assert f"no {shown} left" in str(caught.value)
+        assert f"no {shown} left".encode() in caught.value.body
+
+
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 

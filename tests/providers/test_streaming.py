@@ -36,7 +36,7 @@ async def test_r0068_text_is_shown_before_the_rest_is_sent() -> None:
 
     def gated(connection: Connection) -> None:
         connection.send(head() + chunk(event(delta("Hel"))))
-        if shown.wait(5):
+        if shown.wait(20):
             connection.send(b"".join(chunk(event(one)) for one in (delta("lo"), END, b"[DONE]")) + b"0\r\n\r\n")
 
     order = []
@@ -53,9 +53,9 @@ def _seconds(collect: Callable[[int], object], n: int) -> float:
     """The best of a few runs: what else the machine does only adds to it."""
 
     def once() -> float:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         collect(n)
-        return time.perf_counter() - begun
+        return time.thread_time() - begun
 
     return min(once() for _ in range(5))
 

@@ -133,13 +133,14 @@ class Transport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError(f"no connection to {host}:{port}: {error}") from error
 
     async def _ssl_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            async with self._reading_certificates:
-                if self._context is None:
-                    # In a thread: there are hundreds of certificates, which would hold the event loop up for 100 ms.
-                    make = partial(httpx2.create_ssl_context, verify=self._verify, trust_env=self._trust_env)
-                    self._context = await anyio.to_thread.run_sync(make, abandon_on_cancel=True)
-        return self._context
+        if self._context is not None:
+            return self._context
+        async with self._reading_certificates:
+            if self._context is None:
+                # In a thread: there are hundreds of certificates, which would hold the event loop up for 100 ms.
+                make = partial(httpx2.create_ssl_context, verify=self._verify, trust_env=self._trust_env)
+                self._context = await anyio.to_thread.run_sync(make, abandon_on_cancel=True)
+            return self._context
 
     def _is_for_other(self, request: httpx2.Request) -> bool:
         return (

@@ -56,6 +56,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+END: Any = object()  # what `iter_events` reads after the last chunk
+
 DECODERS: dict[str, type[Decoder]] = {
     cls.name: cls
     for cls in (
@@ -203,17 +205,12 @@ def iter_events(chunks: Iterable[Bytes], protocol: str, **options: Any) -> Itera
 
 def _iter_events(chunks: Iterable[Bytes], source: Decoder) -> Iterator[Event]:
     failure = None
-    for data in _with_end(chunks):
-        for event in source.close() if data is None else source.feed(data):
+    left = iter(chunks)
+    while not source.ended:
+        data = next(left, END)
+        for event in source.close() if data is END else source.feed(data):
             if isinstance(event, Error) and event.fatal:
                 failure = event.error
             yield event
-        if source.ended:
-            break
     if failure is not None:
         raise failure
-
-
-def _with_end(chunks: Iterable[Bytes]) -> Iterator[Bytes | None]:
-    yield from chunks
-    yield None

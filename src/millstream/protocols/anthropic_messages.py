@@ -199,7 +199,7 @@ class AnthropicMessagesDecoder(SSEDecoder):
 
     def _provider_input(self, index: int, _: int, fragment: str) -> bool:
         """The same of the provider's tools; the message is given as `Raw` too."""
-        if index in self._tools or index not in self._provider_tools:
+        if index not in self._provider_tools:
             return False
         self._grown = self._provider_tools.add(index, fragment)
         return True

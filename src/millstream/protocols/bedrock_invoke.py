@@ -14,7 +14,7 @@ from orjson import loads
 
 from millstream.errors import StreamError
 from millstream.events import FinishReason, Raw, TextDelta, Usage
-from millstream.protocols._base import Decoder, SSEDecoder
+from millstream.protocols._base import SSEDecoder
 from millstream.protocols._values import count, label, text
 from millstream.protocols.anthropic_messages import AnthropicMessagesDecoder
 from millstream.protocols.bedrock_converse import BedrockConverseDecoder, EventStreamDecoder
@@ -66,7 +66,7 @@ class BedrockInvokeDecoder(EventStreamDecoder):
 
     def _restart(self) -> None:
         super()._restart()
-        self._inner: Decoder | None = None
+        self._inner: BedrockConverseDecoder | SSEDecoder | None = None
 
     def _event(self, kind: str, body: dict[str, Any], source: str) -> None:
         if kind != "chunk":
@@ -88,7 +88,7 @@ class BedrockInvokeDecoder(EventStreamDecoder):
         if isinstance(inner, BedrockConverseDecoder):
             kind = next((key for key in obj if key in CONVERSE), "")
             inner._event(kind, obj.get(kind) or {}, data.decode())
-        elif isinstance(inner, SSEDecoder):
+        else:
             inner._object(obj, _Inner(data.decode()))  # type: ignore[arg-type]
         self.ended = inner.ended
 
@@ -108,9 +108,9 @@ class BedrockInvokeDecoder(EventStreamDecoder):
         self._inner._fail(error)
         self.ended = True
 
-    def _family(self, obj: dict[str, Any]) -> Decoder | None:
+    def _family(self, obj: dict[str, Any]) -> BedrockConverseDecoder | SSEDecoder | None:
         """The decoder of this wire, None for the older families."""
-        cls: type[Decoder]
+        cls: type[BedrockConverseDecoder | SSEDecoder]
         if isinstance(obj.get("type"), str):
             cls = AnthropicMessagesDecoder
         elif "choices" in obj:

@@ -132,7 +132,8 @@ class GoogleInteractionsDecoder(SSEDecoder):
             case _:
                 self._raw(message)
                 if index in self._provider_steps:
-                    self._provider_steps[index] |= delta
+                    step = self._provider_steps[index]
+                    self._provider_steps[index] = step | delta | {"type": step["type"]}
 
     def _step_stop(self, index: int) -> None:
         if index in self._provider_steps:
@@ -149,7 +150,7 @@ class GoogleInteractionsDecoder(SSEDecoder):
         if kind == "call":
             name = label(step.get("name")) or tool
             self._emit(self._provider_tools.whole(index, label(step.get("id")), name, step.get("arguments")))
-        elif kind == "result":
+        else:
             error = "the tool failed" if step.get("is_error") else ""
             call_id = label(step.get("call_id"))
             self._emit(self._provider_tools.result(index, call_id, tool, step.get("result"), error))

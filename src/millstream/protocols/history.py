@@ -210,7 +210,7 @@ class MessageBuilder:
     def _call(self, event: ToolCallDelta | ToolCall) -> None:
         block = self._calls.get(event.index)
         if block is None:
-            block = self._calls[event.index] = self._open("call", event.index, new=True)
+            block = self._calls[event.index] = self._open("call", event.index)
         if isinstance(event, ToolCall):
             block.call = event
 

@@ -35,5 +35,5 @@ class MCPDecoder(SSEDecoder):
             self._fail(cls(f"{self.provider} answered {code}: {said}", code=code, provider=self.provider))
             return
         self._emit(Raw(message.data, message.event))
-        if "result" in obj and "method" not in obj:
+        if "result" in obj:
             self._end(terminated=True)

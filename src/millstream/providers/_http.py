@@ -35,6 +35,8 @@ MAX_CONNECTIONS = 1000  # each stream holds one for minutes; the SDKs of OpenAI 
 MAX_IDLE = 100
 IDLE_SECONDS = 30.0  # providers close theirs after 60 s and more; meeting that moment costs a request
 
+PROXIED = {"http", "https", "all"}  # what httpx2 knows of; NO_PROXY alone takes nothing elsewhere
+
 _shared: RunVar[tuple[Any, AsyncGenerator[None, None]] | None] = RunVar("millstream_http_client", None)
 _making: RunVar[Lock | None] = RunVar("millstream_http_client_making", None)
 
@@ -86,7 +88,7 @@ def _new_client() -> Any:
 
 def _fast_transport(limits: Any) -> Any:
     """Return ours, or None where httpx2's own is needed: for the proxies of the environment, or without httptools."""
-    if getproxies():
+    if PROXIED & getproxies().keys():
         return None
     try:
         from millstream.http import Transport
