@@ -57,18 +57,11 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "cli": (["cli/*"], ["tests/cli"]),
 }
 
-# Rooms that are not at 100 %: what they have reached, in percent; a figure may go up, at 100 its line goes. Some is
-# only not seen: on 3.11, what a coroutine does after an exception was thrown into it, as by cancelling, is not traced.
-FLOORS: dict[str, float] = {
-    "cli": 99.4,
-    "compat": 99.7,
-    "decoders": 99.6,
-    "http": 99.8,
-    "providers": 99.8,
-    "relay": 97.5,
-    "server": 99.0,
-    "streams": 99.6,
-}
+# What rooms must reach that are not at 100 %, in percent: there is none. But before 3.12 no tracer is told of a frame
+# through which an exception is thrown into a coroutine, as by cancelling: what it does then counts for another file.
+FLOORS: dict[str, float] = {}
+if sys.version_info < (3, 12):
+    FLOORS = {"relay": 99.0, "server": 99.0, "streams": 99.6}
 
 
 def main(rooms: list[str]) -> int:

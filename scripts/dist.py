@@ -136,8 +136,14 @@ def main() -> None:
     run("check-wheel-contents", wheel)
     if sys.platform == "linux" and "manylinux" not in run("auditwheel", "show", wheel):
         sys.exit("auditwheel knows no manylinux policy for this wheel")
+    failed = []
     for python in pythons():
-        try_out(python, sdist)
+        try:
+            try_out(python, sdist)
+        except SystemExit:  # what the others do is worth knowing too
+            failed.append(python)
+    if failed:
+        sys.exit(f"failed on {', '.join(failed)}")
     print(f"{sdist.name} and {wheel.name} are in dist/")
 
 

@@ -45,7 +45,7 @@ def told(recording: str) -> str:
     raise AssertionError(recording)
 
 
-TEXT, WITH_USAGE = told("chat-text"), told("chat-text-usage")
+TEXT, WITH_USAGE, SHORT = told("chat-text"), told("chat-text-usage"), told("demo-chat")
 
 
 class Result:
@@ -97,7 +97,7 @@ def like(template: str) -> re.Pattern[str]:
 
 async def test_basic_text_shows_the_answer_as_it_is() -> None:
     result = await run("basic_text.py")
-    assert result.printed == f"{TEXT}\n\n[length: {len(TEXT)} characters]\n"
+    assert result.printed == f"{SHORT}\n\n[stop: {len(SHORT)} characters]\n"
     [request] = result.requests
     assert (request["max_completion_tokens"], request["temperature"], request["stream"]) == (1000, 0.7, True)
 
@@ -120,11 +120,11 @@ async def test_an_example_works_with_whatever_model_the_environment_names(
 
 async def test_interactive_chat_sends_the_history_and_ends_with_exit() -> None:
     result = await run("interactive_chat.py", said=" hello \n\nand now?\nexit\nunheard\n")
-    turn = f"You: Assistant: {TEXT}\n"
+    turn = f"You: Assistant: {SHORT}\n"
     assert result.printed == f"{turn}{turn}You: \n[5 messages]\n"
     first, second = ([(one["role"], one["content"]) for one in request["messages"]] for request in result.requests)
     assert first == [("system", "You are a helpful assistant. Be concise."), ("user", "hello")]
-    assert second == [*first, ("assistant", TEXT), ("user", "and now?")]
+    assert second == [*first, ("assistant", SHORT), ("user", "and now?")]
 
 
 async def test_interactive_chat_goes_on_after_a_turn_that_failed() -> None:
@@ -148,20 +148,20 @@ async def test_progress_reports_while_it_grows_and_at_the_end() -> None:
 async def test_structured_object_grows_to_the_whole_object() -> None:
     result = await run("structured_object.py")
     partials = result.lines
-    whole = "City(city='New York', population=1000000000000000, tags=['New York', 'New York', 'New York'])"
-    assert "City(city='New', population=UNSET, tags=UNSET)" in partials
-    assert partials.index("City(city='New', population=UNSET, tags=UNSET)") < partials.index(whole)
-    assert result.printed.endswith(f"{whole}\nNew York has 1000000000000000 people and 3 tags.\n")
+    whole = "City(city='Paris', population=2540000, tags=['Notre-Dame', 'Seine', 'Louvre'])"
+    assert "City(city='Paris', population=UNSET, tags=UNSET)" in partials
+    assert partials.index("City(city='Paris', population=UNSET, tags=UNSET)") < partials.index(whole)
+    assert result.printed.endswith(f"{whole}\nParis has 2540000 people and 3 tags.\n")
     schema = result.requests[0]["response_format"]["json_schema"]
     assert (schema["strict"], sorted(schema["schema"]["required"])) == (True, ["city", "population", "tags"])
 
 
 async def test_incremental_fields_come_one_by_one() -> None:
     assert (await run("incremental_fields.py")).lines == [
-        "looking for New York",
-        "1,000,000,000,000,000 people",
-        "tags: New York, New York, New York",
-        "{'city': 'New York', 'population': 1000000000000000, 'tags': ['New York', 'New York', 'New York']}",
+        "looking for Paris",
+        "2,540,000 people",
+        "tags: Notre-Dame, Seine, Louvre",
+        "{'city': 'Paris', 'population': 2540000, 'tags': ['Notre-Dame', 'Seine', 'Louvre']}",
     ]
 
 
@@ -362,7 +362,7 @@ async def test_produce_puts_events_between_those_of_the_model() -> None:
 
 async def test_offline_runs_an_example_by_hand() -> None:
     done = await anyio.run_process([sys.executable, str(EXAMPLES / "offline.py"), "structured_object.py"])
-    assert done.stdout.decode().endswith("New York has 1000000000000000 people and 3 tags.\n")
+    assert done.stdout.decode().endswith("Paris has 2540000 people and 3 tags.\n")
     done = await anyio.run_process([sys.executable, str(EXAMPLES / "offline.py"), "nothing"], check=False)
     assert (done.returncode, done.stderr.decode()[:32]) == (1, "Run an example without a key and")
 

@@ -43,7 +43,7 @@ def test_row_305_the_async_layer_loads_its_three_dependencies_and_no_other() -> 
 
 def test_row_307_the_benchmarks_are_there() -> None:
     pytest.importorskip("pytest_benchmark")
-    command = [sys.executable, "-m", "pytest", "bench/bench_core.py", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "bench", "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout
     assert re.search(r"[1-9]\d* tests? collected", done.stdout)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 HELLO, SERVED, SURVIVING, ONE_LINE = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 [HTML] = re.findall(r"^```html\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-TEXT = orjson.loads((ROOT / "src/millstream/_recordings/chat-text-usage.sse.truth.json").read_bytes())["text"]
+TEXT = orjson.loads((ROOT / "src/millstream/_recordings/demo-chat.sse.truth.json").read_bytes())["text"]
 MODEL = "http://127.0.0.1:8000"
 
 pytestmark = pytest.mark.anyio
@@ -58,8 +58,8 @@ async def test_hello(tmp_path: Path) -> None:
     async with serving(replay()) as model:
         (tmp_path / "hello.py").write_text(HELLO.replace(MODEL, model))
         done = await anyio.run_process([sys.executable, "-W", "error", "hello.py"], cwd=tmp_path)
-    assert done.stdout.decode().replace("\r\n", "\n") == f"{TEXT}\n[length, 120 tokens]\n"
-    assert "`[length, 120 tokens]`" in PAGE
+    assert done.stdout.decode().replace("\r\n", "\n") == f"{TEXT}\n[stop, 46 tokens]\n"
+    assert "`[stop, 46 tokens]`" in PAGE
 
 
 async def test_the_page_serves(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ CSRC = HERE.parents[1] / "csrc"
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{CSRC}"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and a gcc-like compiler")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and a gcc-like compiler"),
+    pytest.mark.timeout(300),  # compilers and sanitizers work all the time; seconds on an idle machine
+]
 
 
 @pytest.fixture(scope="module", params=["gcc", "clang"])
@@ -24,7 +27,7 @@ def compiler(request: pytest.FixtureRequest) -> str:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
 @pytest.mark.parametrize("defines", [[], ["-DMS_SCAN_SCALAR"]], ids=["simd", "scalar"])

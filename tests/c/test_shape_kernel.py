@@ -13,7 +13,10 @@ HERE = Path(__file__).resolve().parent
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O1", "-g", "-fno-sanitize-recover"]
 FLAGS += ["-fsanitize=address,undefined", f"-I{HERE.parents[1] / 'csrc'}"]
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and a gcc-like compiler")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and a gcc-like compiler"),
+    pytest.mark.timeout(300),  # compilers and sanitizers work all the time; seconds on an idle machine
+]
 
 
 @pytest.mark.parametrize("defines", [[], ["-DMS_SCAN_SCALAR"]], ids=["simd", "scalar"])
@@ -24,8 +27,8 @@ def test_kernel(name: str, compiler: str, defines: list[str], tmp_path: Path) ->
         pytest.skip(f"{compiler} is not installed")
     binary = str(tmp_path / name)
     build = [compiler, *FLAGS, *defines, str(HERE / f"{name}.c"), "-o", binary]
-    built = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
+    built = subprocess.run(build, capture_output=True, text=True, timeout=280, check=False)
     assert built.returncode == 0, built.stderr
-    ran = subprocess.run([binary], capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run([binary], capture_output=True, text=True, timeout=280, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert int(ran.stdout.split()[0]) > 100_000

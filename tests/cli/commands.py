@@ -1,14 +1,17 @@
 """The real command in processes of its own: called to its end, on a terminal, and serving recordings."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import uvicorn
 
 COMMAND = [sys.executable, "-m", "millstream.cli"]
-SECONDS = 30
+SECONDS = 50
 KEY = "sk-a-key-that-nobody/may-see"
 
 
@@ -24,7 +27,7 @@ def environment(**extra):
     return kept | {"PYTHONPATH": paths, "THE_KEY": KEY, "NO_PROXY": "*", **extra}
 
 
-def call(*args, input=None, cwd=None, **extra):
+def call(*args, input=None, cwd=None, seconds=SECONDS, **extra):
     """Run it to its end; what it writes is text."""
     return subprocess.run(
         [*COMMAND, *map(str, args)],
@@ -33,7 +36,7 @@ def call(*args, input=None, cwd=None, **extra):
         stdin=subprocess.DEVNULL if input is None else None,
         encoding="utf-8",
         env=environment(**extra),
-        timeout=SECONDS,
+        timeout=seconds,
         check=False,
         cwd=cwd,
     )
@@ -97,6 +100,30 @@ def replaying(*args):
     with started("replay", "--port", "0", "--speed", "max", *args, stderr=subprocess.DEVNULL) as process:
         first = process.stdout.readline().decode()
         yield first.rpartition(" on ")[2].partition(";")[0]
+
+
+def press_ctrl_c(process):
+    until_asleep(process)
+    process.send_signal(signal.SIGINT)
+
+
+def until_asleep(process):
+    """Return when it waits for input, a connection or a timer, so that a signal interrupts that.
+
+    Python looks for signals between instructions, and when the system has interrupted a call. One that comes between
+    the last look and the call is heard only when the call returns by itself; one that comes while modules are imported
+    or objects die may be raised where nobody can catch it.
+    """
+    while True:
+        assert process.poll() is None, f"it has ended with {process.returncode}"
+        try:
+            state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2]
+        except OSError:  # not Linux
+            command = ["ps", "-o", "state=", "-p", str(process.pid)]
+            state = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        if state.startswith(("S", "I")):
+            return
+        time.sleep(0.001)
 
 
 class Terminal:

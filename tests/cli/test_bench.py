@@ -18,6 +18,7 @@ from millstream.protocols import iter_events
 JS = Path(__file__).parents[1] / "js"  # where npm was
 os.environ.setdefault("MILLSTREAM_NODE_MODULES", str(JS))
 GROUPS = {group.name: group for group in bench.groups()}
+SLOW = pytest.mark.timeout(180)  # each works for five seconds of processor time
 CONTENDERS = [(group, one) for group in GROUPS.values() for one in group.contenders]
 
 
@@ -60,7 +61,7 @@ def test_every_contender_gives_the_right_answer(group, one):
     try:
         assert work.answer() == group.answer()
         seconds = work.run()
-        assert seconds is None or 0 < seconds < 5
+        assert seconds is None or seconds > 0
     finally:
         work.close()
 
@@ -145,8 +146,9 @@ def test_progress_goes_up_to_the_whole():
 # --- the command ---
 
 
+@SLOW
 def test_json_is_one_object_with_every_row():
-    done = call("bench", "text", "framing", "--seconds", "0.1", "--json")
+    done = call("bench", "text", "framing", "--seconds", "0.1", "--json", seconds=170)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     found = json.loads(done.stdout)
@@ -161,8 +163,11 @@ def test_json_is_one_object_with_every_row():
     assert sdk["version"].count(".") == 2
 
 
+@SLOW
 def test_the_table_ends_with_ratios_and_says_what_is_missing(tmp_path):
-    done = call("bench", "framing", "--seconds", "0.1", MILLSTREAM_NODE_MODULES=str(tmp_path / "no folder"))
+    done = call(
+        "bench", "framing", "--seconds", "0.1", seconds=170, MILLSTREAM_NODE_MODULES=str(tmp_path / "no folder")
+    )
     assert done.returncode == 0, done.stderr
     assert "without eventsource-parser, node: not installed: " in " ".join(done.stdout.split())
     summary = done.stdout.partition("Times as long as millstream")[2]
@@ -170,8 +175,9 @@ def test_the_table_ends_with_ratios_and_says_what_is_missing(tmp_path):
     assert " x" in summary
 
 
+@SLOW
 def test_a_program_that_is_missing_is_named():
-    done = call("bench", "framing", "--seconds", "0.1", PATH="")
+    done = call("bench", "framing", "--seconds", "0.1", seconds=170, PATH="")
     assert done.returncode == 0, done.stderr
     assert "without eventsource-parser, node: not installed: node" in " ".join(done.stdout.split())
 

@@ -1,7 +1,6 @@
 import errno
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import orjson
 import pytest
 
 import millstream as ms
+from cli.commands import press_ctrl_c
 from millstream.cli import main
 from millstream.cli.demo import _server, served
 from millstream.server.responses import EventStreamResponse
@@ -20,7 +20,7 @@ pty = pytest.importorskip("pty")
 
 COMMAND = [sys.executable, "-m", "millstream.cli"]
 SUMMARY = re.compile(r"^5 acts, \d+ events, \d+ characters, all finished: ok$", re.M)
-SECONDS = 30
+SECONDS = 50
 
 
 def environment(**extra):
@@ -58,24 +58,23 @@ def test_demo_in_a_pipe(in_a_pipe):
 
 def test_the_first_act_shows_text(in_a_pipe):
     shown = acts(in_a_pipe.stdout)["text"]
-    assert "  | Write one long sentence about a river in China (use Chinese) <|im_end|>" in shown
-    assert "  events: start 1, text_delta 120, usage 1, finish 1" in shown
-    assert "  finish: length (length)   usage: 39 in, 120 out" in shown
+    assert shown[0].startswith(
+        "  | A river is a body of water that flows through the earth's surface, carrying sediment"
+    )
+    assert "  events: start 1, text_delta 45, usage 1, finish 1" in shown
+    assert "  finish: stop (stop)   usage: 19 in, 46 out" in shown
 
 
 def test_the_second_act_shows_an_object_that_grows_and_is_validated(in_a_pipe):
     shown = acts(in_a_pipe.stdout)["object"]
     states = [orjson.loads(line.removeprefix("  = ")) for line in shown if line.startswith("  = ")]
     assert states[0] == {}
-    assert {"city": "New"} in states
-    whole = {"city": "New York", "population": 1000000000000000, "tags": ["New York", "New York", "New York"]}
+    assert {"city": "Paris"} in states
+    whole = {"city": "Paris", "population": 2540000, "tags": ["Notre-Dame", "Seine", "Louvre"]}
     assert states[-1] == whole
     assert all(len(str(after)) > len(str(before)) for before, after in pairwise(states))
-    assert (
-        "  * validated: City(city='New York', population=1000000000000000, tags=['New York', 'New York', 'New York'])"
-        in shown
-    )
-    assert "  events: start 1, text_delta 63, object_delta 21, finish 1" in shown
+    assert "  * validated: City(city='Paris', population=2540000, tags=['Notre-Dame', 'Seine', 'Louvre'])" in shown
+    assert "  events: start 1, text_delta 35, object_delta 21, usage 1, finish 1" in shown
 
 
 def test_the_third_act_runs_tools_in_several_steps(in_a_pipe):
@@ -108,18 +107,18 @@ def test_the_third_act_shows_what_still_runs(at_a_pace):
 def test_the_fourth_act_tells_the_health_of_a_stream_that_stalls(at_a_pace):
     shown = acts(at_a_pace)["health"]
     told = [line.removeprefix("  * ") for line in shown if line.startswith("  * ")]
-    assert any(re.match(r"stalled: no event for 0\.\d s \(31 events so far\)", line) for line in told)
+    assert any(re.match(r"stalled: no event for \d+\.\d s \(18 events so far\)", line) for line in told)
     assert re.fullmatch(
         r"[\d.]+ events/s, [\d.]+ KB/s, 0\.0% errors; first event after \d+ ms, 99 % of the gaps below [\d.]+ s",
         told[-1],
     )
-    assert any("stalls: 1 " in line for line in shown)
+    assert any(re.search(r"stalls: [1-9]", line) for line in shown)  # a busy machine adds its own
 
 
 def test_the_fifth_act_gives_what_a_backend_serves_on(in_a_pipe):
     shown = acts(in_a_pipe.stdout)
-    assert "  events: start 1, text_delta 60, usage 1, finish 1" in shown["served on"]
-    assert "  finish: length (max_tokens)   usage: 5 in, 60 out" in shown["served on"]
+    assert "  events: start 1, text_delta 33, usage 1, finish 1" in shown["served on"]
+    assert "  finish: stop (end_turn)   usage: 14 in, 34 out" in shown["served on"]
     words = [[line for line in shown[name] if line.startswith("  | ")] for name in ("health", "served on")]
     assert words[0] == words[1]
 
@@ -158,8 +157,8 @@ def test_demo_on_a_terminal():
     assert SUMMARY.search(text)
     drawn = re.sub(r"\x1b\[[\d;]*m", "", text)
     assert "╭─ 1/5 text: " in drawn
-    assert drawn.count("╭─ 4/5 health: ") > 3  # drawn again and again
-    assert '│   "population": 1000000000000000,' in drawn
+    assert drawn.count("╭─ 4/5 health: ") > 1  # drawn again; how often, the machine decides
+    assert '│   "population": 2540000,' in drawn
     assert "  3 steps, 3 calls, " in drawn
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 5  # the cursor comes back
 
@@ -171,7 +170,7 @@ def test_ctrl_c_is_quiet():
         for line in process.stdout:
             if line.startswith(b"== 1/5"):
                 break
-        process.send_signal(signal.SIGINT)
+        press_ctrl_c(process)
         _, complaints = process.communicate(timeout=SECONDS)
     assert (process.returncode, complaints) == (130, b"")
 

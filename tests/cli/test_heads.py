@@ -102,13 +102,13 @@ async def test_fields_after_a_body_have_the_same_bound():
 @pytest.mark.parametrize("pieces", [[b"GET / HT"], [b"GET / HTTP/1.1\r\n", *[b"a: b\r\n"] * 100], [b"\r\n"] * 100])
 async def test_a_head_that_trickles_is_refused_in_time(pieces):
     async with serving(Heard(), http=Quick) as url:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert status_of(await answer_to(url, *pieces, pause=0.02)) == 408
 
 
 async def test_a_connection_that_says_nothing_is_closed():
     async with serving(Heard(), http=Quick) as url:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             assert await answer_to(url) == b""
 
 
@@ -132,7 +132,7 @@ async def test_an_answer_takes_its_time_and_a_large_body_is_no_head():
 
 async def test_lines_between_two_requests_keep_no_connection():
     async with serving(Heard(), http=Quick) as url:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             got = await answer_to(url, ASK + b"content-length: 0\r\n\r\n", *[b"\r\n"] * 150, pause=0.02, until=None)
     assert b"end\r\n" in got
     assert b"HTTP/1.1 408 " in got

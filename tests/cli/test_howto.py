@@ -52,5 +52,5 @@ def test_the_command_does_what_the_page_says(place, command, promised):
 def test_the_first_block_is_the_server():
     command, promised = STEPS[0]
     assert command.startswith("millstream replay")
-    assert promised == ["serving 6 recordings on http://127.0.0.1:8000; Ctrl-C ends it"]
+    assert promised == ["serving 9 recordings on http://127.0.0.1:8000; Ctrl-C ends it"]
     assert len(STEPS) == 7

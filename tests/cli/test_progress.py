@@ -42,10 +42,11 @@ def test_counts_and_collects(clock):
         (0, ms.TextDelta("bc")),
         (0, ms.ToolCallDelta("c", "f", "{}")),
         (0, call),
+        (0, ms.Usage(input_tokens=1)),
         (0, ms.Finish(ms.FinishReason.TOOL_CALLS)),
     )
     assert progress.counts["text_delta"] == 2
-    assert progress.n_events == 7
+    assert progress.n_events == 8
     assert (progress.model, progress.text, progress.reasoning, progress.tool_calls) == ("m", "abc", "hm", [call])
     assert progress.n_characters == 5
     assert progress.is_complete

@@ -1,11 +1,10 @@
 import hashlib
 import json
-import signal
 
 import pytest
 
 import millstream as ms
-from cli.commands import KEY, call, failed, replaying, started
+from cli.commands import KEY, call, failed, press_ctrl_c, replaying, started
 from millstream.server.replay import PACKAGED, load_recordings
 from providers.live import Scripted, chunk, head, whole
 
@@ -24,7 +23,7 @@ def test_a_recording_is_the_stream_with_its_timing_and_can_be_replayed(tmp_path)
     original = load_recordings()["chat-text-usage"]
     request = {"model": "gemma", "stream": True}
     args = ["-d", json.dumps(request), "-p", "openai", "--note", "of a test"]
-    with replaying() as url:
+    with replaying("--recording", "chat-text-usage") as url:
         done = call("record", url + CHAT, tmp_path / "one", *args)
     assert done.returncode == 0
     assert f"millstream replay {tmp_path}" in done.stdout
@@ -121,7 +120,7 @@ def test_what_had_come_before_the_end_is_kept(tmp_path, end):
             assert server.reached.wait(10)
             while not ((tmp_path / "one.part").exists() and (tmp_path / "one.part").stat().st_size):
                 assert process.poll() is None
-            process.send_signal(signal.SIGINT)
+            press_ctrl_c(process)
         complaints = process.stderr.read()
         process.wait(30)
     if end == "ctrl-c":

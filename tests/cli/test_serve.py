@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import uvicorn
 
-from cli.commands import KEY, Stopping, call, failed, parrot, started
+from cli.commands import KEY, Stopping, call, failed, parrot, started, until_asleep
 from millstream.cli import main
 
 MODEL = ("--provider", "m=compatible:x,base_url=http://127.0.0.1:9/v1")
@@ -61,6 +61,7 @@ def test_it_says_where_it_serves_and_ends_when_it_is_told_to(args, sig, code):
         url = line.rpartition(" on ")[2].partition("/v1;")[0]
         with urllib.request.urlopen(url + "/health", timeout=20) as answer:
             assert answer.status == 200
+        until_asleep(process)
         process.send_signal(sig)
         rest, complaints = process.communicate(timeout=30)
     assert (process.returncode, rest, complaints) == (code, b"", b"")

@@ -2,13 +2,12 @@ import gzip
 import json
 import random
 import re
-import signal
 import subprocess
 
 import pytest
 
 import millstream as ms
-from cli.commands import COMMAND, KEY, Terminal, call, environment, failed, replaying, started
+from cli.commands import COMMAND, KEY, Terminal, call, environment, failed, press_ctrl_c, replaying, started
 from millstream.cli import tail
 from millstream.cli._source import Source
 from millstream.server.replay import PACKAGED
@@ -24,7 +23,7 @@ DONE = b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n
 
 @pytest.fixture(scope="module")
 def url():
-    with replaying() as url:
+    with replaying("--recording", "chat-text-usage", "--recording", "messages-text") as url:
         yield url
 
 
@@ -108,7 +107,7 @@ def test_follow_waits_until_a_file_grows(tmp_path):
         with path.open("ab") as file:
             file.write(b"data: two\n\n")
         assert json.loads(process.stdout.readline())["data"] == "two"
-        process.send_signal(signal.SIGINT)
+        press_ctrl_c(process)
         assert process.wait(30) == 130
 
 
@@ -336,7 +335,7 @@ def test_ctrl_c_is_quiet():
     with Scripted(lambda connection: (connection.send(head() + chunk(b"data: x\n\n")), connection.hold())) as server:
         with started("tail", server.url) as process:
             assert b"  x" in process.stdout.readline()
-            process.send_signal(signal.SIGINT)
+            press_ctrl_c(process)
             _, complaints = process.communicate(timeout=30)
         assert (process.returncode, complaints) == (130, b"")
         assert server.connections[0].left.wait(10)

@@ -209,3 +209,19 @@ def test_messages_have_a_time_a_name_and_their_lines():
     out = io.StringIO()
     PlainView(out).message(1.5, HOSTILE_NAME, "a\nb\x1b")
     assert out.getvalue() == "   1.500  n[2J  a\n          b\n"
+
+
+def test_what_is_no_text_has_a_line_of_its_own_and_leaves_none_empty():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=False, width=40, color_system=None, _environ={})
+    call = ms.ToolCall("c", "f", b"{}")
+    play(RichView(console), call, ms.TextDelta("ends\n"), call, ms.TextDelta("does not"), call)
+    lines = [line.strip("│ ") for line in out.getvalue().splitlines()]
+    at = lines.index("ends")
+    assert lines[at - 1 : at + 4] == ["> f({})", "ends", "> f({})", "does not", "> f({})"]
+
+
+def test_messages_in_colour_cannot_command_the_terminal():
+    out = io.StringIO()
+    RichView(Console(file=out, width=80, color_system=None, _environ={})).message(1.5, HOSTILE_NAME, "a\nb\x1b")
+    assert out.getvalue() == "   1.500  n[2J  a\n          b\n"

@@ -100,7 +100,8 @@ def parameters(thing: Any) -> list[str]:
 
 def stubbed(cls: type) -> list[str]:
     """What making one takes, by the stub of the extension: a compiled class does not tell."""
-    tree = ast.parse(Path(importlib.import_module(cls.__module__).__file__.split(".")[0] + ".pyi").read_text())
+    extension = Path(importlib.import_module(cls.__module__).__file__)
+    tree = ast.parse(extension.with_name(extension.name.partition(".")[0] + ".pyi").read_text())
     [stub] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__]
     making = [node.args for node in stub.body if getattr(node, "name", "") in {"__init__", "__new__"}]
     return [argument.arg for args in making for argument in (*args.posonlyargs, *args.args, *args.kwonlyargs)]

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import django.conf
@@ -23,7 +23,7 @@ import millstream as ms
 from server.serving import serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "serve.md").read_text()
-CHAT, RESUME, DRAIN, WSGI = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+CHAT, RESUME, DRAIN, LIMIT, WSGI = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 async def words() -> AsyncIterator[ms.Event]:
@@ -45,11 +45,12 @@ async def get(app: Any, path: str = "/", method: str = "GET", **options: Any) ->
     return answer.text
 
 
-def test_chat() -> None:
-    app = fastapi.FastAPI()
-    model = SimpleNamespace(stream_text=lambda question: ms.Stream(words()))
-    exec(CHAT, {"app": app, "model": model})
-    assert '"delta":"Hello!"' in anyio.run(lambda: get(app, "/chat", "POST", params={"question": "?"}))
+def test_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    names: dict[str, Any] = {}
+    exec(CHAT, names)
+    names["model"] = SimpleNamespace(stream_text=lambda question: ms.Stream(words()))
+    assert '"delta":"Hello!"' in anyio.run(lambda: get(names["app"], "/chat", "POST", params={"question": "?"}))
 
 
 def test_resume() -> None:
@@ -61,6 +62,27 @@ def test_resume() -> None:
             return await get(app)
 
     assert '"text":"Hello!"' in anyio.run(main)
+
+
+def test_limit() -> None:
+    class User:
+        id = "ann"
+
+    model = SimpleNamespace(stream_text=lambda question: ms.Stream(words()))
+    app = fastapi.FastAPI()
+    names: dict[str, Any] = {"ms": ms, "app": app, "model": model, "User": Annotated[User, fastapi.Depends(User)]}
+    exec(LIMIT, names)
+
+    async def main() -> tuple[int, str]:
+        answer = await get(app, "/chat", "POST", params={"question": "?"})
+        for _ in range(8):
+            names["limit"].of("ann").enter()
+        async with serving(app) as url, httpx2.AsyncClient(trust_env=False) as client:
+            return (await client.post(url + "/chat", params={"question": "?"})).status_code, answer
+
+    status, answer = anyio.run(main)
+    assert status == 429
+    assert '"text":"Hello!"' in answer
 
 
 def test_drain() -> None:

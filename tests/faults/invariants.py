@@ -3,7 +3,7 @@
     I1 prefix      what the consumer got are the first of the true events: `Seen.check`
     I2 outcome     exactly one terminal outcome: `Seen.check`
     I3 deadline    within its time: `Seen.check`, and the 60 s of every test
-    I4 baseline    tasks, timers, threads, descriptors (sockets, connections to Redis) as before, within 1 s
+    I4 baseline    tasks, timers, threads, descriptors (sockets, connections to Redis) as before: BASELINE_SECONDS
     I5 memory      the peak of the resident set grew by at most `rss_mib`
     I6 loop        no step of a task or callback took more than STEP_MS of processor time, nor WALL_MS by the clock
     I7 secrets     no log record holds a key or what a provider said
@@ -11,8 +11,9 @@
     I9 alive       this process runs the next test
 
 Why processor time for I6: on a loaded machine the system takes the processor away for longer than that, and no program
-can help it; where it is that busy, or in CI, three times as much is allowed (`patience`). A step that sleeps or waits
-for a lock shows in WALL_MS, which is generous for the same reason.
+can help it. A step that sleeps or waits for a lock shows in WALL_MS, which is generous for the same reason. The bounds
+of time hold where nothing else runs, which `make faults` asks for with MILLSTREAM_STEP_MS; else ten times as much is
+allowed (`PATIENCE`): another program, or the machine under a virtual one, can always be in the way.
 `@pytest.mark.invariants(rss_mib=..., step_ms=..., because="...")` sets other bounds for one test, with the reason.
 """
 
@@ -43,7 +44,7 @@ from millstream.providers._http import shared_client
 from millstream.streams import Stream
 from providers.live import KEY
 
-__all__ = ["CANARY", "STEP_MS", "Seen", "comparable", "gone", "read", "secret"]
+__all__ = ["CANARY", "PATIENCE", "STEP_MS", "Seen", "comparable", "gone", "read", "secret"]
 
 CANARY = "canary-5b1e-nobody-logs-this"
 """Stands in payloads of these tests."""
@@ -53,6 +54,7 @@ SECRETS = {KEY, CANARY, "sesame"}
 BASELINE_SECONDS = 1.0
 RSS_MIB = 96
 STEP_MS = float(os.environ.get("MILLSTREAM_STEP_MS", "20"))
+PATIENCE = 1.0 if "MILLSTREAM_STEP_MS" in os.environ else 10.0
 WALL_MS = 1000.0
 LOGGERS = ("millstream", "asyncio", "anyio", "trio", "httpx2", "httpcore2", "httpx", "httpcore", "redis", "uvicorn")
 IDLE_THREADS = ("Trio thread",)  # trio keeps idle worker threads for 10 s
@@ -101,19 +103,13 @@ async def invariants_of_the_loop(request: pytest.FixtureRequest) -> AsyncIterato
     before, timers = {task.id for task in _tasks()}, len(_timers())
     with _watch() as longest:
         yield
-        deadline = time.monotonic() + BASELINE_SECONDS
+        deadline = time.monotonic() + BASELINE_SECONDS * PATIENCE
         while left := _left(before, timers):
-            assert time.monotonic() < deadline, f"I4: still there after {BASELINE_SECONDS:g} s: {left}"
+            assert time.monotonic() < deadline, f"I4: still there after {BASELINE_SECONDS * PATIENCE:g} s: {left}"
             await anyio.sleep(0.005)
-    most = max(STEP_MS * patience(), bounds.get("step_ms", 0.0))
+    most = max(STEP_MS * PATIENCE, bounds.get("step_ms", 0.0))
     assert longest.cpu_ms <= most, f"I6: a step took {longest.cpu_ms:.1f} ms of processor time: {longest.cpu_what}"
     assert longest.wall_ms <= max(WALL_MS, 20 * most), f"I6: a step took {longest.wall_ms:.0f} ms: {longest.wall_what}"
-
-
-def patience() -> float:
-    """Three where more programs run than there are processors: they share caches and threads of one core."""
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
-    return 3.0 if busy > 1.5 or os.environ.get("CI") else 1.0
 
 
 def _left(before: set[int], timers: int) -> list[str]:
@@ -134,7 +130,7 @@ def _timers() -> list[Any]:
     return [timer for timer in getattr(loop, "_scheduled", []) if not timer.cancelled()]
 
 
-def within(left: Callable[[], str], seconds: float = BASELINE_SECONDS) -> None:
+def within(left: Callable[[], str], seconds: float = BASELINE_SECONDS * PATIENCE) -> None:
     """Wait until nothing is left."""
     deadline = time.monotonic() + seconds
     while said := left():
@@ -269,9 +265,9 @@ class _Steps(trio.abc.Instrument):
 
 
 async def gone(connection: Any) -> bool:
-    """Whether the other side sees within a second that this one has left (I4). Waits in a thread: for that the loop
-    may have to run."""
-    return await anyio.to_thread.run_sync(connection.left.wait, BASELINE_SECONDS)
+    """Whether the other side sees in time that this one has left (I4). Waits in a thread: for that the loop may have
+    to run."""
+    return await anyio.to_thread.run_sync(connection.left.wait, BASELINE_SECONDS * PATIENCE)
 
 
 # --- I1 to I3: what a consumer saw -----------------------------------------------------------------------------------
@@ -296,7 +292,7 @@ class Seen:
     def check(self, truth: list[Any], *outcomes: str, within: float = 10.0) -> Seen:
         """Assert I1, I2 and I3. `truth`: the events of the undisturbed stream. `outcomes`: those that are right."""
         assert self.outcome in (outcomes or OUTCOMES), (self.outcome, self.error)
-        assert self.seconds <= within, f"I3: {self.seconds:.2f} s"
+        assert self.seconds <= within * PATIENCE, f"I3: {self.seconds:.2f} s"
         if self.outcome == "Completed":
             assert comparable(self.events) == comparable(truth)
             return self

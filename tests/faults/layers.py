@@ -19,7 +19,7 @@ from providers.live import KEY
 
 __all__ = ["LAYERS", "Layer", "Served", "by_provider", "by_stream", "over"]
 
-QUICK = ms.Timeouts(first=5.0, idle=5.0, progress=5.0, total=10.0)
+QUICK = ms.Timeouts(first=15.0, idle=15.0, progress=15.0, total=30.0)
 """Long enough for what goes well, so that a test that should not wait does not."""
 
 

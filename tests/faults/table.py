@@ -155,8 +155,8 @@ SHORT_OF: dict[int, str] = {
     71: "Stopped for less than a second, with time-outs of 0.3 s, in place of 30 s with 5 s.",
     75: "Eviction is, to a reader, the same as FLUSHALL.",
     82: "Ids hold no time.",
-    84: "Two seconds on a loaded machine in place of 100 ms; the time is that of an idle machine.",
-    85: "The last event is uvicorn's; hypercorn and granian end streams by their own deadlines, and without a word.",
+    84: "Two seconds, twenty in `make test`, in place of 100 ms; the time is that of an idle machine.",
+    85: "Granian ends streams by its own deadline, and without a word.",
     89: "A server whose files may not grow, in place of a disk.",
     92: "On a clock that is moved; a real suspend needs a laptop.",
 }

@@ -237,7 +237,7 @@ async def test_fault_48_closed_from_another_task_at_any_moment(layer: Layer) -> 
                     except ms.StreamClosed as error:
                         ended.append(error)
 
-                with anyio.fail_after(5):
+                with anyio.fail_after(20):
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(consume)
                         if pause is None:
@@ -314,12 +314,11 @@ async def test_fault_50_a_consumer_that_stalls_stops_the_server_and_takes_no_mem
         async with layer(server.url, CHAT) as stream, stream as events:
             for _ in range(n + 1 if n else 0):
                 await anext(events)
-            for _ in range(4):
+            while len(sizes) < 4 or sizes[-1] > sizes[-3]:  # until it has stopped
                 await anyio.sleep(0.1)
                 sizes.append(server.connections[0].sent)
+                assert sizes[-1] < 24 * 2**20
         assert await gone(server.connections[0])
-    assert sizes[-1] < 24 * 2**20
-    assert sizes[-1] == sizes[-2], "it has stopped"
 
 
 async def test_fault_51_a_branch_that_stalls_raises_or_is_cancelled_harms_no_other(served: Served) -> None:
@@ -371,7 +370,7 @@ async def test_fault_52_inside_scopes_groups_and_wait_for(served: Served, layer:
             async with anyio.create_task_group() as tasks:
                 async with stream.buffer(2) as events:
                     while True:
-                        with anyio.fail_after(5):  # a scope of its own around each item
+                        with anyio.fail_after(20):  # a scope of its own around each item
                             try:
                                 got.append(await anext(events))
                             except StopAsyncIteration:

@@ -51,8 +51,10 @@ async def wire_length(url: str, proxy: Proxy, served: Served) -> int:
     """How many bytes an undisturbed answer has on the wire, learned by asking for it."""
     seen = await over(LAYERS["stream"], url, served)
     seen.check(served.truth, "Completed")
-    await anyio.lowlevel.checkpoint()
-    return proxy.connections[-1].n_bytes
+    connection = proxy.connections[-1]
+    while connection.n_bytes < len(served.body):  # noqa: ASYNC110 - it counts in a thread, after it has sent
+        await anyio.sleep(0.001)
+    return connection.n_bytes
 
 
 async def chunks(*pieces: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:

@@ -32,7 +32,7 @@ def seconds(n: int, size: int) -> float:
 def test_fault_03_dripping_is_linear() -> None:
     """Eight times the bytes of one event, one by one, take about eight times as long: no search begins anew."""
     small, large = seconds(20_000, 1), seconds(160_000, 1)
-    assert large / small < 8 * 2, f"{small:.4f} s, {large:.4f} s"
+    assert large / small < 8 * 4, f"{small:.4f} s, {large:.4f} s"  # 64 times, if it did
 
 
 @pytest.mark.parametrize("filler", [b":\n", b"id: 7\n", b"retry: 7\n", b"event: a\n", b": " + b"x" * 1000 + b"\n"])

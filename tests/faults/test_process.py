@@ -23,7 +23,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Route
 
 import millstream as ms
-from faults.invariants import comparable, read
+from faults.invariants import PATIENCE, comparable, read
 from faults.layers import LAYERS, Layer, Served
 from faults.proxy import Hurt, Proxy
 from millstream.testing import HANG, FakeClock, ScriptedSource
@@ -35,6 +35,8 @@ pytestmark = [
 ]
 
 SRC = Path(ms.__file__).parent
+LONG = os.environ.get("MILLSTREAM_LONG") == "1"
+RECORDED = ["chat-text", "chat-tool-call", "messages-text"]
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -78,7 +80,7 @@ async def test_fault_84_the_first_event_passes_any_middleware_at_once(
                 data += await anext(body)
             took = time.monotonic() - begun
             await body.aclose()  # type: ignore[attr-defined]
-    assert took < 2, "it waits for no more bytes; 100 ms on an idle machine"
+    assert took < 2 * PATIENCE, "it waits for no more bytes; 100 ms on an idle machine"
 
 
 SERVER = """
@@ -108,9 +110,16 @@ elif sys.argv[2] == "hypercorn":
     from hypercorn.asyncio import serve
     config = Config()
     config.bind = ["fd://" + sys.argv[1]]
-    config.graceful_timeout = 0.2
+    config.graceful_timeout = 10
     config.errorlog = None
-    anyio.run(serve, app, config)
+
+    async def told():
+        with anyio.open_signal_receiver(signal.SIGTERM) as received:
+            async for _ in received:
+                break
+        drain.begin()
+
+    anyio.run(lambda: serve(app, config, shutdown_trigger=told))
 else:
     from granian import Granian
     settings = {"interface": "asgi", "workers_kill_timeout": 1, "log_enabled": False, "backlog": 1024}
@@ -148,10 +157,10 @@ async def listen(port: int, begun: list[int], bodies: list[bytes]) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # of the clients, whose loop says nothing of the server
 @pytest.mark.parametrize("server", ["uvicorn", "hypercorn", "granian"])
 async def test_fault_85_sigterm_with_a_thousand_streams_ends_all_of_them_within_the_grace(server: str) -> None:
-    """Those that take signals through the event loop end streams by their own deadline, uvicorn's get a word."""
+    """Granian ends streams by its own deadline, the others' get a word."""
     pytest.importorskip(server)
     bodies = await told_to_stop(server, MANY, "0.2", 1)
-    if server == "uvicorn":
+    if server != "granian":
         assert all(b"producer_lost" in body for body in bodies)
 
 
@@ -185,7 +194,7 @@ async def told_to_stop(server: str, n: int, grace: str, n_signals: int) -> list[
                     for _ in range(n_signals):
                         process.send_signal(signal.SIGTERM)
                         await anyio.sleep(0.2)
-                assert time.monotonic() - told < 10
+                assert time.monotonic() - told < 10 * PATIENCE
             assert len(bodies) == n
             assert await anyio.to_thread.run_sync(process.wait, 10) in (0, -signal.SIGTERM)
             return bodies
@@ -275,6 +284,7 @@ SHOWN = {path.relative_to(SRC).as_posix() for path in (SRC / "cli").rglob("*.py"
 
 
 @pytest.mark.invariants(step_ms=5000, because="the loop is blocked on purpose")
+@pytest.mark.parametrize("served", RECORDED if LONG else RECORDED[:1], indirect=True)
 @pytest.mark.parametrize("which", ["idle", "progress"])
 async def test_fault_91_a_loop_that_stood_still_reads_what_had_come_before_it_gives_up(
     layer: Layer, served: Served, which: str

@@ -79,7 +79,7 @@ async def test_fault_61_full_buffers_of_one_slot_never_lock_each_other() -> None
                 yield i
 
         got: list[int] = []
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             one, two = Stream(numbers(0)).buffer(1), Stream(numbers(1000)).buffer(1)
             async with one.merge(two, buffer=1).buffer(1).map_ordered(_later, 1).buffer(1) as events:
                 async for item in events:

@@ -25,7 +25,8 @@ tests and from `tests/faults/table.py`; `MILLSTREAM_REGEN=1 make test ARGS=tests
 `make faults` runs them, `MILLSTREAM_LONG=1 make faults` at every byte. Around each test with an event loop the
 invariants of `tests/faults/invariants.py` are asserted: what came is a prefix of the truth; one outcome; in time;
 tasks, timers, threads, sockets and connections as before within a second; bounded memory; no step of the loop over
-20 ms of processor time; no secret and no payload in the log; no orphaned exception. Network faults come from
+20 ms of processor time (ten times as long for each in `make test`, beside which other programs may run); no secret and
+no payload in the log; no orphaned exception. Network faults come from
 `tests/faults/proxy.py`, between the client and the replay server or Redis. The
 [threat model](../topics/threat_model.md) says what this is for.
 

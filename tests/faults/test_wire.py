@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 import millstream as ms
-from faults.invariants import CANARY, Seen, gone, read
+from faults.invariants import CANARY, PATIENCE, Seen, gone, read
 from faults.layers import LAYERS, TLS, Layer, Served, over
 from faults.proxy import Hurt, Proxy
 from providers.live import KEY, Connection, Scripted, chunk, head, whole
@@ -105,7 +105,7 @@ async def test_fault_10_11_only_pings_and_comments(layer: Layer, noise: bytes) -
     clocks = ms.Timeouts(first=5, idle=5, progress=2 * SOON, total=10)
     seen, server = await asked(layer, repeating(event(delta("a")), noise), timeouts=clocks)
     assert (seen.outcome, seen.error.kind) == ("Timeout", "progress")  # type: ignore[union-attr]
-    assert (seen.text, seen.seconds < SOON + 2) == ("a", True)
+    assert (seen.text, seen.seconds < (SOON + 2) * PATIENCE) == ("a", True)
     assert await gone(server.connections[0])
 
 
@@ -115,12 +115,13 @@ async def test_fault_11_a_flood_of_comments_takes_no_memory(layer: Layer) -> Non
 
     def answer(connection: Connection) -> None:
         connection.send(head())
-        while True:  # until the client has gone
+        while connection.sent < 32 * 2**20:
             connection.send(chunk(flood * 100))
+        connection.hang_up()
 
-    seen, server = await asked(layer, answer, timeouts=ms.Timeouts(progress=0.5))
-    assert (seen.outcome, seen.error.kind) == ("Timeout", "progress")  # type: ignore[union-attr]
-    assert server.connections[0].sent > 16 * 2**20, "it was a flood"
+    seen, server = await asked(layer, answer)
+    assert seen.outcome in ("Truncated", "TransportError")
+    assert server.connections[0].sent > 32 * 2**20, "nothing kept it from taking all"
 
 
 async def test_fault_12_deltas_for_ever(layer: Layer) -> None:

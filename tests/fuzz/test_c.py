@@ -11,11 +11,14 @@ import pytest
 
 from fuzz import building
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a gcc-like compiler")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="needs a gcc-like compiler"),
+    pytest.mark.timeout(300),  # compilers and sanitizers work all the time; seconds on an idle machine
+]
 
 
 def replay(binary: Path, files: list[Path]) -> str:
-    done = subprocess.run([binary, *files], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([binary, *files], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

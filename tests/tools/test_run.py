@@ -624,18 +624,20 @@ async def test_leaving_early_stops_the_model_and_the_tools() -> None:
 
 
 async def test_cancelling_the_consumer_stops_the_model_and_the_tools() -> None:
-    stopped = []
+    begun, stopped = anyio.Event(), []
 
     async def hang() -> None:
+        begun.set()
         try:
             await anyio.sleep_forever()
         finally:
             stopped.append(True)
 
     model = Model([*step(call("hang"))[:-1], HANG])
-    with anyio.move_on_after(0.05) as scope:
-        await run(model, "x", [hang])
-    assert scope.cancelled_caught
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, model, "x", [hang])
+        await begun.wait()
+        tasks.cancel_scope.cancel()
     assert stopped == [True]
     assert model.sources[0].closed
 

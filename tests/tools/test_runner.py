@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import pydantic
 import pytest
 
@@ -317,7 +318,7 @@ async def test_a_thread_that_hangs_is_abandoned_and_told() -> None:
 async def test_abandoned_threads_do_not_take_the_place_of_others() -> None:
     free = threading.Event()
     runner = ms.tools.ToolRunner(
-        [ms.tool(name="t")(lambda: free.wait(20)), ms.tool(name="quick")(lambda: 1)], max_parallel=1, timeout=0.02
+        [ms.tool(name="t", timeout=0.02)(lambda: free.wait(20)), ms.tool(name="quick")(lambda: 1)], max_parallel=1
     )
     try:
         for _ in range(3):
@@ -413,11 +414,16 @@ async def test_one_question_at_a_time_and_its_time_is_not_the_tools() -> None:
     def ask(context: ms.ToolContext) -> bool:
         if not asking.acquire(blocking=False):
             return False
-        threading.Event().wait(0.05)
+        anyio.from_thread.run(clock.advance, 60)
+        threading.Event().wait(0.01)
         asking.release()
         return True
 
-    runner = ms.tools.ToolRunner([echo], approve=ask, timeout=0.04)
+    async def echo() -> None:
+        pass
+
+    clock = FakeClock()
+    runner = ms.tools.ToolRunner([echo], approve=ask, timeout=30, clock=clock)
     outcomes: list[Any] = []
 
     async def one() -> None:

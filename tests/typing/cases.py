@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeGuard, assert_type
 
 import millstream as ms
+from millstream.testing import FakeClock, ScriptedSource, Scripts, Wait
 
 
 @dataclass
@@ -146,3 +147,11 @@ def failing(error: Exception) -> None:
             assert_type(error.retryable, bool)
         case _:
             pass
+
+
+async def scripts(again: ConnectionError) -> None:
+    clock = FakeClock()
+    source = ScriptedSource(ms.TextDelta("a"), Wait(3.0), clock=clock)
+    assert_type(ms.Stream(source).timeout(idle=1.0, clock=clock), ms.Stream[ms.TextDelta])
+    attempts = Scripts[ms.Event](ScriptedSource(again), ScriptedSource(ms.TextDelta("b")))
+    assert_type(ms.Stream(ScriptedSource[ms.Event](again)).retry(attempts, clock=clock), ms.Stream[ms.Event])
