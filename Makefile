@@ -14,9 +14,12 @@ NPM := $(if $(shell command -v npm 2>/dev/null),tests/js/node_modules/.installed
 DEBUG_PYTHON ?= $(firstword $(foreach name,python3-dbg python3.13-dbg python3.12-dbg python3.11-dbg,$(shell command -v $(name))))
 SECONDS ?= 60
 
+# Writes the figures that README and docs quote anew.
+QUOTE = MILLSTREAM_REGEN=1 $(PY) -m pytest -q tests/docs/test_figures.py
+
 SDISTS := $(or $(MILLSTREAM_PEER_SDISTS),$(HOME)/.cache/millstream/sdists)
 
-.PHONY: help build demo demo-relay peers test test-local test-oldest sanitize faults fuzz coverage coverage-python leaks parallel \
+.PHONY: help build demo demo-relay peers test test-local test-oldest test-bits sanitize faults fuzz coverage coverage-python leaks parallel \
   lint bench bench-compare bench-instructions load soak docs dist changelog clean
 .DELETE_ON_ERROR:
 
@@ -48,17 +51,22 @@ test-oldest: $(VENV)/.dist ## Run the core of the tests with the oldest dependen
 	@build/oldest/bin/python -m pytest -q @tests/core.txt tests/relay tests/tools --ignore=tests/tools/test_over_http.py \
 	  tests/protocols --ignore=tests/protocols/encoders --ignore=tests/protocols/requests $(ARGS)
 
+test-bits: ## Build the compiled modules for 32 bits and test them, in a Debian of their own (needs root and debootstrap)
+	@scripts/test_32_bits.sh $(ARGS)
+
+# Frames, shapes and rules are read in C, by what decoders declare.
+SANITIZED := $(patsubst %,tests/protocols/test_%.py,rules joined shapes shapes_contract shapes_mutation)
 sanitize: $(VENV)/.dev ## Run the tests of the compiled parsers under AddressSanitizer and UndefinedBehaviorSanitizer
 	@rm -rf build/sanitize && mkdir -p build/sanitize && cp -r src csrc setup.py pyproject.toml README.md LICENSE build/sanitize
 	@find build/sanitize -name '*.so' -delete
 	@cd build/sanitize && CC=gcc MS_SANITIZE=1 $(abspath $(PY)) setup.py --quiet build_ext --inplace
 	@LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  PYTHONMALLOC=malloc PYTHONPATH=build/sanitize/src MILLSTREAM_HYPOTHESIS_EXAMPLES=50 \
-	  $(PY) -m pytest -q --timeout 600 tests/core --ignore=tests/core/test_json_cimport.py $(ARGS)
+	  $(PY) -m pytest -q --timeout 600 tests/core --ignore=tests/core/test_json_cimport.py $(SANITIZED) $(ARGS)
 
 faults: $(VENV)/.dev $(VENV)/.built ## Do the 92 faults to streams, relays and servers (all bytes: MILLSTREAM_LONG=1)
-	@$(PY) -m pytest -q $(if $(MILLSTREAM_LONG),--timeout 1800 -o faulthandler_timeout=1900,-m fault) tests/faults \
-	  tests/relay tests/server $(ARGS)
+	@MILLSTREAM_STEP_MS=$${MILLSTREAM_STEP_MS:-20} $(PY) -m pytest -q \
+	  $(if $(MILLSTREAM_LONG),--timeout 1800 -o faulthandler_timeout=1900,-m fault) tests/faults tests/relay tests/server $(ARGS)
 
 fuzz: $(VENV)/.dev $(VENV)/.built $(VENV)/.fuzz ## Fuzz the C kernels, parsers and decoders, SECONDS=60 each (one: ARGS=c:json)
 	@$(PY) tests/fuzz/run.py $(SECONDS) $(ARGS)
@@ -90,6 +98,7 @@ lint: $(VENV)/.dev $(VENV)/.built $(NPM) ## Check style, types, stubs and workfl
 
 bench: $(VENV)/.dev $(VENV)/.built $(NPM) ## Measure beside all peers, write bench/RESULTS.md and plots (sections in ARGS="core json")
 	@$(PY) -m bench.report $(ARGS)
+	@$(QUOTE)
 
 bench-instructions: $(VENV)/.dev $(VENV)/.built ## Count instructions of the hottest paths; +3 % fails (UPDATE=1: a new baseline)
 	@$(PY) -m bench.instructions $(if $(UPDATE),--update) $(ARGS)
@@ -99,6 +108,7 @@ bench-compare: $(VENV)/.dev $(VENV)/.built ## Measure this tree and another by t
 
 load: $(VENV)/.dev $(VENV)/.built ## Hold 10,000 streams: memory, CPU, lag, overload, loss; SOAK=100000000 is the long form
 	@$(PY) -m bench.load --report $(if $(SOAK),--soak $(SOAK)) $(ARGS)
+	@$(QUOTE)
 
 soak: $(VENV)/.dev $(VENV)/.built ## Send 10 million events through five operators; speed and memory must stay flat
 	@$(PY) -m bench.bench_streams --soak 10000000

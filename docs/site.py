@@ -35,7 +35,8 @@ def on_config(config: MkDocsConfig) -> None:
     nav: list[Any] = [{"Start": "index.md"}, {"Tutorial": "tutorial.md"}]
     for section in re.split(r"^## ", (DOCS / "index.md").read_text(), flags=re.MULTILINE)[1:]:
         pages = re.findall(r"^\| \[([^\]]+)\]\(([\w/]+\.md)\)", section, re.MULTILINE)
-        nav.append({section.partition("\n")[0]: [{title.strip("`"): path} for title, path in pages]})
+        if pages:
+            nav.append({section.partition("\n")[0]: [{title.strip("`"): path} for title, path in pages]})
     config.nav = nav
 
 

@@ -29,7 +29,7 @@ async def main() -> None:
 
 async def ask(url: str) -> None:
     """As any client of OpenAI would; by hand, to show what goes over the wire."""
-    body = {"model": "fast", "stream": True, "messages": [{"role": "user", "content": "Say something."}]}
+    body = {"model": "fast", "stream": True, "messages": [{"role": "user", "content": "What is a river?"}]}
     async with httpx2.AsyncClient(base_url=url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as http:
         names = [one["id"] for one in (await http.get("/v1/models")).json()["data"]]
         print("models:", ", ".join(names))

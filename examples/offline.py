@@ -58,16 +58,18 @@ WRITTEN = [
 ]
 
 ANSWERS = {
+    "basic_text.py": ["demo-chat"],
     "collect.py": ["chat-text-usage"],
     "error_recovery.py": ["overloaded", "broken", "chat-text"],
     "event_processing.py": ["chat-tool-call", "chat-text-usage"],
     "filters.py": ["chat-text-usage"],
-    "incremental_fields.py": ["chat-json-schema"],
+    "incremental_fields.py": ["demo-object"],
+    "interactive_chat.py": ["demo-chat"],
     "live_tools.py": ["three-tools", "done"],
     "multi_step_workflow.py": ["search", "analyze", "report", "email"],
     "pipe.py": ["poem"],
     "progress.py": ["chat-text-usage"],
-    "structured_object.py": ["chat-json-schema"],
+    "structured_object.py": ["demo-object"],
 }
 """What an example is answered, request by request. All others: "chat-text"."""
 

@@ -86,7 +86,8 @@ async def main() -> int:
         waiting = [redis, *web]
         if "MODEL" not in os.environ:
             env |= {"MODEL": "openai:replay", "BASE_URL": f"http://127.0.0.1:{replay}/v1", "OPENAI_API_KEY": "none"}
-            processes.start(sys.executable, "-m", "millstream.cli", "replay", "--port", str(replay))
+            command = [sys.executable, "-m", "millstream.cli", "replay", "--recording", "chat-text-usage", "--port"]
+            processes.start(*command, str(replay))
             waiting.append(replay)
         uvicorn = [sys.executable, "-m", "uvicorn", "app:app", "--log-level", "critical", "--port"]
         first, _ = [processes.start(*uvicorn, str(port), env=env) for port in web]

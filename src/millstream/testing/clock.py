@@ -152,8 +152,8 @@ class _Scope:
         return self._deadline
 
     @deadline.setter
-    def deadline(self, when: float) -> None:
-        self._deadline = when
+    def deadline(self, value: float) -> None:
+        self._deadline = value
         if self._entered:
             self._arm()
 

@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 __all__ = ["HANG", "ScriptedSource", "Scripts", "Wait", "chunked", "every_cut"]
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Sleeper(Protocol):
@@ -37,7 +38,7 @@ HANG = _Hang()
 """A step of a script: nothing ever comes, until somebody cancels or closes."""
 
 
-class ScriptedSource(Generic[T]):
+class ScriptedSource(Generic[T_co]):
     """An async iterator that does what its steps say, one after another, and remembers what was done to it.
 
     Args:
@@ -52,13 +53,15 @@ class ScriptedSource(Generic[T]):
         cancelled: whether a pull was cancelled while it waited.
     """
 
-    def __init__(self, *steps: T | Wait | _Hang | BaseException, clock: Sleeper | None = None, name: str = "") -> None:
+    def __init__(
+        self, *steps: T_co | Wait | _Hang | BaseException, clock: Sleeper | None = None, name: str = ""
+    ) -> None:
         self._steps: Iterator[Any] = iter(steps)
         self._clock = clock
         self._name = name
         self._busy = False
         self.pulls = 0
-        self.given: list[T] = []
+        self.given: list[T_co] = []
         self.closed = False
         self.cancelled = False
 
@@ -69,7 +72,7 @@ class ScriptedSource(Generic[T]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> T:
+    async def __anext__(self) -> T_co:
         """Do the next step. Every pull meets a checkpoint, as a socket may."""
         self.pulls += 1
         if self._busy:
@@ -91,7 +94,7 @@ class ScriptedSource(Generic[T]):
         self.closed = True
         self._steps = iter(())
 
-    async def _next(self) -> T:
+    async def _next(self) -> T_co:
         for step in self._steps:
             if isinstance(step, Wait):
                 await (self._clock.sleep(step.seconds) if self._clock is not None else anyio.sleep(step.seconds))
@@ -102,7 +105,7 @@ class ScriptedSource(Generic[T]):
                 raise step
             else:
                 self.given.append(step)
-                return cast("T", step)
+                return cast("T_co", step)
         raise StopAsyncIteration
 
 

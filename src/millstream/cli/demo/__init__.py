@@ -24,7 +24,7 @@ __all__ = ["run"]
 
 ACTS: tuple[Callable[[Stage], Awaitable[None]], ...] = (text.play, objects.play, tools.play, health.play, served.play)
 
-NOTE = "The words were written by a tiny model (Gemma 3 270M) and make little sense; bytes and timing are real."
+NOTE = "They were recorded from a tiny model (Gemma 3 270M): words, bytes and timing are its own."
 
 
 def run(args: Namespace) -> int:

@@ -30,7 +30,7 @@ def make_replay(speed: float, chosen: Sequence[str]) -> ReplayApp:
     Raises: CommandError: there is no such recording, or no act that plays it.
     """
     recordings = load_recordings()
-    texts = {CHAT: "chat-text-usage", MESSAGES: "messages-text"}
+    texts = {CHAT: "demo-chat", MESSAGES: "demo-messages"}
     for name in chosen:
         if name not in recordings:
             raise CommandError(f"no recording {name!r}; there are: {', '.join(recordings)}", 2)
@@ -41,7 +41,7 @@ def make_replay(speed: float, chosen: Sequence[str]) -> ReplayApp:
         "demo-answer": _written("demo-answer", *words, ms.Finish(ms.FinishReason.STOP)),
         "demo-paused": _paused(recordings[texts[MESSAGES]]),
     }
-    chat = [texts[CHAT], "chat-json-schema", "chat-tool-call", "demo-compare", "demo-answer"]
+    chat = [texts[CHAT], "demo-object", "chat-tool-call", "demo-compare", "demo-answer"]
     return ReplayApp(recordings | scenes, speed=speed, turns=[*chat, "demo-paused", texts[MESSAGES]])
 
 

@@ -17,7 +17,7 @@ async def play(stage: Stage) -> None:
         stage.view.status(str(health))
 
     with stage.act("health: a model of Anthropic's kind falls silent for a while") as seen:
-        answer = stage.anthropic.stream_text("Write one sentence about rivers.")
+        answer = stage.anthropic.stream_text("What is the Internet?")
         async with answer.monitor(monitor, every=stage.every(0.5), on_health=report) as events:
             async for event in events:
                 seen(event)

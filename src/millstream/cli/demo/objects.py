@@ -20,10 +20,12 @@ class City(msgspec.Struct):
 
 async def play(stage: Stage) -> None:
     """Stream a `City`; draw it each time that it has changed."""
+    shown = ""
     with stage.act("object: a City grows while it is written") as seen:
-        async with stage.openai.stream_object("Give me a city.", City) as objects:
+        async with stage.openai.stream_object("Describe Paris as JSON.", City) as objects:
             async for event in objects.events():
                 seen(event, show=not isinstance(event, ms.TextDelta | ms.ObjectDelta))  # the object says it all
-                if isinstance(event, ms.ObjectDelta) and event.op != "end":
+                if isinstance(event, ms.ObjectDelta) and shown != str(objects.current):
+                    shown = str(objects.current)
                     stage.view.state(objects.current)
             stage.view.status(f"validated: {await objects.final()}")

@@ -14,7 +14,7 @@ PROTOCOL = "millstream.events.v1+ndjson"
 
 def answer(stage: Stage) -> EventStreamResponse:
     """What the backend answers: the model's stream, decoded and encoded again."""
-    return EventStreamResponse(stage.anthropic.stream_text("Write one sentence about rivers."), protocol=PROTOCOL)
+    return EventStreamResponse(stage.anthropic.stream_text("What is the Internet?"), protocol=PROTOCOL)
 
 
 async def play(stage: Stage) -> None:

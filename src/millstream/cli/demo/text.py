@@ -10,6 +10,6 @@ __all__ = ["play"]
 async def play(stage: Stage) -> None:
     """Stream an answer of an OpenAI-like server."""
     with stage.act("text: a model of OpenAI's kind answers") as seen:
-        async with stage.openai.stream_text("Write two short sentences about a river in Japan.") as events:
+        async with stage.openai.stream_text("Explain what a river is to a child.") as events:
             async for event in events:
                 seen(event)
