@@ -185,7 +185,7 @@ def _bench(bench: argparse.ArgumentParser) -> None:
         "group",
         nargs="*",
         metavar="GROUP",
-        help="only these: text, one, anthropic, framing, json, async, single, operators, encode",
+        help="only these: text, one, anthropic, framing, json, async, single, answer, operators, encode",
     )
     bench.add_argument("--json", action="store_true", help="one JSON object, for programs")
     bench.add_argument(
