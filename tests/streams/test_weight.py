@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import Any
 
+import pydantic
 import pytest
 
 import millstream as ms
@@ -24,6 +25,10 @@ class Client:
 
 @dataclasses.dataclass
 class Row:
+    text: str
+
+
+class Model(pydantic.BaseModel):
     text: str
 
 
@@ -45,6 +50,7 @@ def with_meta(text: str) -> ms.TextDelta:
         ms.Raw(data=b"x" * MiB),
         ms.File("image/png", data=b"x" * MiB),
         ms.Data(payload=Row("x" * MiB)),
+        ms.Data(payload=Model(text="x" * MiB)),
         ms.Data(payload=[bytearray(MiB)]),
         ms.SSEParser().feed(b"data: " + b"x" * MiB + b"\n\n")[0],
         b"x" * MiB,

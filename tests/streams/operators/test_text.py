@@ -92,6 +92,9 @@ async def test_events_are_joined_where_nobody_sees_them_only() -> None:
     async with stream as events:
         assert await anext(events) == ms.Start()
         assert await fed(events, decoder)
+    stream, decoder = fresh()
+    assert await anext(stream) == ms.Start()
+    assert await fed(stream.timeout(idle=5), decoder)
 
 
 async def test_a_second_attempt_is_joined_too() -> None:

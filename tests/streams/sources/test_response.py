@@ -55,6 +55,17 @@ async def refusal(http: Any, response: bytes, then: Any = "close", **options: An
     return caught.value
 
 
+async def test_texts_can_be_joined_once_there_is_a_body(http: Any) -> None:
+    decoder = ms.decoder("openai")
+    async with serve(GOOD) as httpd, client(http) as session:
+        source = ResponseSource(session.stream("POST", httpd.url), decoder)
+        source.join_texts()  # of what is not open: nothing
+        async with ms.Stream(source):
+            assert not decoder._reader.joins
+            source.join_texts()
+            assert decoder._reader.joins
+
+
 async def test_a_good_stream(http: Any) -> None:
     async with serve(GOOD) as httpd, client(http) as session:
         async with ms.stream(session.stream("POST", httpd.url), "openai") as events:
