@@ -59,13 +59,12 @@ class Apply(Operator[U]):
                 self._try(out)
                 if out:
                     return out
-                if self._held:
-                    continue
             else:
                 return []
-            fruitless += 1
-            if fruitless >= FAIR_PULLS:
-                fruitless = await breathe(fruitless)
+            if not self._held:
+                fruitless += 1
+                if fruitless >= FAIR_PULLS:
+                    fruitless = await breathe(fruitless)
 
     async def _finish(self, out: list[U]) -> None:
         """Put something into `out` of what is left of the last batch. If nothing was and it is still held: the end."""
