@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
 import millstream as ms
 from millstream import filters
+from millstream.core._batch import FAIR_PULLS
 from millstream.streams import Stream
 from streams.probe import Probe, drain
 
@@ -182,3 +186,24 @@ async def test_predicates_that_take_their_time_are_asked_one_after_another() -> 
     stream = Stream(Probe(range(4))).filter(slow("even", lambda i: i % 2 == 0), slow("big", lambda i: i > 1), bool)
     assert await stream.collect() == [2]
     assert asked == [("even", 0), ("big", 0), ("even", 1), ("even", 2), ("big", 2), ("even", 3)]
+
+
+async def test_others_have_their_turn_though_nothing_is_accepted_and_nothing_waits() -> None:
+    given: list[int] = []
+
+    async def batches() -> AsyncIterator[list[int]]:
+        for n in range(1000):
+            given.append(n)
+            yield [n]
+
+    seen: list[int] = []
+
+    async def other() -> None:
+        while len(given) < 1000:
+            seen.append(len(given))
+            await checkpoint()
+
+    async with create_task_group() as group:
+        group.start_soon(other)
+        assert await Stream.from_batches(batches()).filter(lambda item: item < 0).collect() == []
+    assert max(b - a for a, b in pairwise([*seen, 1000])) <= 2 * FAIR_PULLS
