@@ -148,6 +148,6 @@ async def test_a_process_that_is_terminated_gives_its_streams_away(on_redis: OnR
     assert await role(process) == "producer"
     async with hub(on_redis) as reader, reader.subscribe("s") as items:
         await anext(items)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         with pytest.raises(ProducerLost), anyio.fail_after(20):  # long before the lease
             await items.collect()

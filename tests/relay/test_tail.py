@@ -241,6 +241,31 @@ async def test_a_log_that_has_lost_its_newest_entries_is_a_gap_or_gone_on_from(a
             assert lenient.gap.reason == "future"
 
 
+async def test_a_stream_that_goes_in_silence_is_found_gone(anyio_backend: str) -> None:
+    class Silent(MemoryLog):
+        """Its pushes are lost."""
+
+        def _tell(self, key: str, epoch: int, entries: list[Entry]) -> None:
+            pass
+
+    clock = FakeClock()
+    log = Silent(lease=40, clock=clock)
+    async with Hub(log, authorize=lambda *_: True, clock=clock) as hub:
+        await two(log, hub)
+        async with hub.subscribe("s", on_gap="earliest") as items:
+            assert [(await anext(items)).data, (await anext(items)).data] == [b"first", b"second"]
+
+            async def fail() -> None:
+                with pytest.raises(ResumeGap, match="expired or was deleted"):
+                    await anext(items)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(fail)
+                await anyio.wait_all_tasks_blocked()
+                assert await log.delete("s")
+                await clock.advance(11)
+
+
 def log_size(entry: Entry) -> int:
     return ENTRY_BYTES + len(entry.data)
 

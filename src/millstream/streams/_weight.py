@@ -42,6 +42,8 @@ def weight(item: Any) -> int:
     """Return how many bytes an item takes, by estimate."""
     if type(item) is TextDelta and item._meta is None:
         return item.text.__sizeof__() + ITEM_BYTES
+    if type(item) in LEAVES:
+        return ITEM_BYTES + int(item.__sizeof__())
     if not isinstance(item, EventBase) or type(item) is ObjectDelta:
         return ITEM_BYTES + _all_of(item)
     total = ITEM_BYTES
