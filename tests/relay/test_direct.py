@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import select
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -123,6 +125,33 @@ async def test_closing_while_it_connects_is_quick_and_said() -> None:
             await server.gone.wait()
         await anyio.wait_all_tasks_blocked()
         assert said == ["the log was closed"]
+
+
+async def test_a_connection_that_is_made_when_its_event_loop_has_ended_is_closed(
+    on_redis: OnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connector(on_redis.server.url)(5.0)
+    begun, go_on, connect = threading.Event(), threading.Event(), connection.connect
+    threads: list[threading.Thread] = []
+    answers: list[Any] = []
+
+    def connect_late() -> None:
+        threads.append(threading.current_thread())
+        begun.set()
+        assert go_on.wait(20)
+        connect()
+
+    async def leave_early() -> None:
+        _direct.Direct(connection, 5.0, answers.append).exchange([("PING",)])
+        await asyncio.to_thread(begun.wait, 20)
+
+    monkeypatch.setattr(connection, "connect", connect_late)
+    await anyio.to_thread.run_sync(lambda: asyncio.run(leave_early()))
+    go_on.set()
+    await anyio.to_thread.run_sync(threads[0].join, 20)
+    assert not threads[0].is_alive()
+    assert connection._wire._sock is None
+    assert answers == []
 
 
 async def test_a_command_larger_than_the_sockets_buffer_is_sent_whole(on_redis: OnRedis) -> None:
