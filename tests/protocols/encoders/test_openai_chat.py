@@ -112,6 +112,11 @@ def test_what_a_detail_says_besides_the_text_is_kept() -> None:
     assert event in decode("openai-chat", encode("openai-chat", [START, event]))
 
 
+def test_a_refusal_is_its_words_and_without_words_nothing() -> None:
+    assert deltas(ms.Safety("refusal", "refuse", note="No.")) == [(0, {"refusal": "No."})]
+    assert deltas(ms.Safety("refusal", "refuse")) == []
+
+
 def test_logprobs_are_kept() -> None:
     tokens = [{"token": "a", "logprob": -1.0, "extra": 1}]
     meta = {"logprobs": tokens}
