@@ -90,6 +90,12 @@ print({"millstream.tools", "millstream.relay", "millstream.server"} & set(sys.mo
     assert done.stdout.endswith("set()\n")
 
 
+def test_where_no_sources_are_installed_there_is_no_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(millstream, "__file__", str(tmp_path / "__init__.pyc"))
+    with pytest.raises(AttributeError, match=r"has no attribute 'any_of'$"):
+        millstream.any_of  # noqa: B018 - looking is the point
+
+
 def loaded_by(statement: str) -> set[str]:
     """Modules that a fresh interpreter has after `statement`, by its own report on imports."""
     command = [sys.executable, "-X", "importtime", "-c", statement]
